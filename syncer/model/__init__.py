@@ -1,0 +1,1 @@
+"""Pure values: what we talk about.  Standard library only."""
