@@ -1,0 +1,258 @@
+"""`repos.toml`, the environment and credential files become one frozen `Config`.
+
+Read once, whole: every problem is reported at once, with file, line and key.
+One of the two modules that may see the environment (`git/command.py` is the
+other).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from syncer.credentials import Secret
+from syncer.errors import ConfigError
+from syncer.model.names import GITHUB
+from syncer.settings import (
+    DEFAULT_TIERS,
+    Config,
+    Host,
+    Repo,
+    Syncer,
+    Tier,
+    settled,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "Config",
+    "Host",
+    "Repo",
+    "Secret",
+    "Syncer",
+    "Tier",
+    "environment",
+    "load",
+    "locate",
+    "search_path",
+]
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the configuration: the file, then `SYNCER_*`, which wins.
+
+    Raises:
+        ConfigError: with every problem found, each with file, line and key.
+    """
+    raw, text = _read(path)
+    lines = _line_numbers(text)
+    origins = dict.fromkeys(lines, str(path))
+    _override(raw, environ, origins)
+    try:
+        config = Config.model_validate(_with_default_tiers(raw))
+    except ValidationError as exc:
+        problems = tuple(_describe(error, path, lines) for error in exc.errors())
+        raise _refused(path, problems) from None
+    problems = (*_problems(config, path, lines), *_secret_problems(raw, path, lines))
+    if problems:
+        raise _refused(path, problems)
+    base = path.resolve().parent if path is not None else Path.cwd()
+    data = Path(os.path.normpath(base / config.syncer.data.expanduser()))
+    return settled(config, path=path, data=data, origins=origins, environ=environ)
+
+
+def locate(explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the configuration file to use, None when there is none.
+
+    Order: `--config`, `$SYNCER_CONFIG`, `./repos.toml`,
+    `$XDG_CONFIG_HOME/syncer/repos.toml`, `/etc/syncer/repos.toml`.
+    """
+    named = explicit or (
+        Path(environ["SYNCER_CONFIG"]) if environ.get("SYNCER_CONFIG") else None
+    )
+    if named is not None:
+        return named
+    return next((path for path in search_path(environ) if path.is_file()), None)
+
+
+def search_path(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return where a configuration is looked for when none is named."""
+    home = environ.get("XDG_CONFIG_HOME") or str(
+        Path(environ.get("HOME", "/")) / ".config"
+    )
+    return (
+        Path("repos.toml"),
+        Path(home) / "syncer" / "repos.toml",
+        Path("/etc/syncer/repos.toml"),
+    )
+
+
+def environment() -> dict[str, str]:
+    """Return a copy of this process's environment."""
+    return dict(os.environ)
+
+
+def _read(path: Path | None) -> tuple[dict[str, Any], str]:
+    if path is None:
+        return {}, ""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), text
+    except FileNotFoundError:
+        msg = f"there is no {path}"
+        raise ConfigError(msg, hint="create one: syncer init") from None
+    except OSError as exc:
+        msg = f"{path} cannot be read: {exc.strerror}"
+        raise ConfigError(msg) from None
+    except UnicodeDecodeError:
+        msg = f"{path} is not UTF-8 text"
+        raise ConfigError(msg) from None
+    except tomllib.TOMLDecodeError as exc:
+        raise _refused(path, (f"{path}: not TOML: {exc}",)) from None
+
+
+def _override(
+    raw: dict[str, Any], environ: Mapping[str, str], origins: dict[str, str]
+) -> None:
+    """Lay `SYNCER_<KEY>` over `[syncer]`; a proxy may come from HTTPS_PROXY."""
+    section = raw.setdefault("syncer", {})
+    if not isinstance(section, dict):
+        return
+    for key in Syncer.model_fields:
+        value = environ.get(f"SYNCER_{key.upper()}")
+        if value:
+            section[key] = int(value) if value.isdigit() else value
+            origins[f"syncer.{key}"] = f"$SYNCER_{key.upper()}"
+    proxy = environ.get("HTTPS_PROXY") or environ.get("https_proxy")
+    if proxy and "proxy" not in section:
+        section["proxy"] = proxy
+        origins["syncer.proxy"] = "$HTTPS_PROXY"
+
+
+def _with_default_tiers(raw: dict[str, Any]) -> dict[str, Any]:
+    tiers = raw.get("tier", {})
+    if isinstance(tiers, dict):
+        tiers = {**DEFAULT_TIERS, **tiers}
+    return {**raw, "tier": tiers}
+
+
+def _problems(
+    config: Config, path: Path | None, lines: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Check what no single key can: tiers exist, names are unique, hosts make sense."""
+    found: list[str] = []
+    seen: dict[str, int] = {}
+    for index, repo in enumerate(config.repo):
+        where = _where(path, lines, ("repo", index, "name"))
+        first = seen.setdefault(repo.name.identity, index)
+        if first != index:
+            found.append(f"{where}: {repo.name} is listed twice")
+        if repo.tier not in config.tier:
+            at = _where(path, lines, ("repo", index, "tier"))
+            known = ", ".join(sorted(config.tier))
+            found.append(f"{at}: there is no tier {repo.tier!r}; known: {known}")
+    for name, host in config.host.items():
+        at = _where(path, lines, ("host", name))
+        if host.git and host.git.startswith("ssh:") and host.protocol != "ssh":
+            found.append(f'{at}: an ssh address needs protocol = "ssh"')
+        if name == GITHUB and host.protocol == "ssh":
+            found.append(f"{at}: github.com is always fetched by https")
+        if host.protocol == "ssh" and not (host.ssh_key and host.known_hosts):
+            found.append(f'{at}: protocol = "ssh" needs ssh_key and known_hosts')
+    return tuple(found)
+
+
+def _secret_problems(
+    raw: dict[str, Any], path: Path | None, lines: Mapping[str, int]
+) -> tuple[str, ...]:
+    url = raw.get("syncer", {}).get("catalog", "")
+    if "syncer.catalog" in lines and re.match(r"[^:/]+://[^/@]*:[^/@]*@", url):
+        at = _where(path, lines, ("syncer", "catalog"))
+        said = "a password does not belong in this file"
+        return (f"{at}: {said}; use $SYNCER_CATALOG or a pgpass file",)
+    return ()
+
+
+def _refused(path: Path | None, problems: Sequence[str]) -> ConfigError:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    msg = f"{path or 'the environment'} has {count}; nothing was changed"
+    return ConfigError(msg, problems=tuple(problems))
+
+
+def _describe(
+    error: Mapping[str, Any], path: Path | None, lines: Mapping[str, int]
+) -> str:
+    location: tuple[str | int, ...] = tuple(error["loc"])
+    where = _where(path, lines, location)
+    key = _dotted(location)
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key `{key}`{_suggestion(location)}"
+    if error["type"] == "missing":
+        return f"{where}: `{key}` is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where}: {key}: {message}"
+
+
+def _suggestion(location: tuple[str | int, ...]) -> str:
+    models: dict[str, type[BaseModel]] = {
+        "syncer": Syncer,
+        "tier": Tier,
+        "host": Host,
+        "repo": Repo,
+    }
+    top = str(location[0])
+    model = models.get(top, Config) if len(location) > 1 else Config
+    from difflib import get_close_matches  # noqa: PLC0415 - only on this error
+
+    near = get_close_matches(str(location[-1]), model.model_fields, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean `{near[0]}`?"
+    return f"; known: {', '.join(model.model_fields)}"
+
+
+def _dotted(location: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _where(
+    path: Path | None, lines: Mapping[str, int], location: Sequence[str | int]
+) -> str:
+    """Return `file:line` of a key, or of the nearest thing above it."""
+    for end in range(len(location), 0, -1):
+        line = lines.get(_dotted(location[:end]))
+        if line is not None:
+            return f"{path}:{line}"
+    return str(path or "environment")
+
+
+_HEADER = re.compile(r"\s*\[(?P<array>\[)?\s*(?P<name>[^\]]+?)\s*\]")
+_KEY = re.compile(r"""\s*(?P<key>[A-Za-z0-9_-]+|"[^"]*"|'[^']*')\s*=""")
+
+
+def _line_numbers(text: str) -> dict[str, int]:
+    """Map dotted keys (`repo.0.tier`) to lines; tomllib tells no positions."""
+    lines: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    prefix = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = _HEADER.match(line)
+        if header is not None:
+            parts = re.findall(r'"[^"]*"|\'[^\']*\'|[^.\s]+', header["name"])
+            prefix = ".".join(part.strip("\"'") for part in parts)
+            if header["array"]:
+                counts[prefix] = counts.get(prefix, -1) + 1
+                prefix = f"{prefix}.{counts[prefix]}"
+            lines[prefix] = number
+            continue
+        key = _KEY.match(line)
+        if key is not None:
+            name = key["key"].strip("\"'")
+            lines[f"{prefix}.{name}" if prefix else name] = number
+    return lines

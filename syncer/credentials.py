@@ -1,0 +1,75 @@
+"""Secrets: where they come from, and a type that never shows them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from syncer.errors import ConfigError
+from syncer.model.names import GITHUB
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_SECRET = 64 * 1024
+
+
+class Secret:
+    """A value that is never shown: its `repr` and `str` are stars."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value; call it only where it leaves for its own host."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('********')"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def token_of(
+    name: str, token_file: Path | None, environ: Mapping[str, str]
+) -> Secret | None:
+    """Read a host's token: credential directory, file, environment, in this order."""
+    credential = "github-token" if name == GITHUB else f"token-{name}"
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    if directory and (Path(directory) / credential).is_file():
+        return _secret_file(Path(directory) / credential)
+    if token_file is not None:
+        return _secret_file(token_file)
+    variable = "SYNCER_TOKEN_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+    names = [variable]
+    if name == GITHUB:
+        names = ["SYNCER_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", variable]
+    value = next((environ[n].strip() for n in names if environ.get(n)), "")
+    return _checked_secret(value, "the environment") if value else None
+
+
+def _secret_file(path: Path) -> Secret:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return _checked_secret(file.read(_MAX_SECRET).strip(), str(path))
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
+        msg = f"the credential {path} cannot be read: {reason}"
+        raise ConfigError(msg) from None
+
+
+def _checked_secret(value: str, source: str) -> Secret:
+    # A line break would end the header and start one of its own.
+    if not value or not value.isprintable():
+        msg = f"the credential from {source} is empty or has control characters"
+        raise ConfigError(msg)
+    return Secret(value)
