@@ -1,0 +1,1 @@
+"""Bare repositories and the git program: where refs and their objects live."""

@@ -1,0 +1,86 @@
+"""The bare repositories below `DATA/git`: leases, stamps and free space."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from syncer.errors import NoSpace
+from syncer.git import packed_refs
+from syncer.git.durable import translated
+from syncer.git.layout import Layout
+from syncer.git.lease import hold
+from syncer.git.repository import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import timedelta
+    from pathlib import Path
+
+    from syncer.git.command import GitCommand
+    from syncer.git.remote import Remote
+    from syncer.git.repository import Limits
+    from syncer.model.names import RepoName
+
+
+class BareStore:
+    """Every mirror's repository below one root."""
+
+    def __init__(
+        self,
+        root: Path,
+        git: GitCommand,
+        remote: Callable[[RepoName], Remote],
+        limits: Limits,
+        *,
+        min_free: float = 0.0,
+    ) -> None:
+        self._root = root
+        self._prefix = f"{root}/"
+        self._git = git
+        self._remote = remote
+        self._limits = limits
+        self._min_free = min_free
+
+    def path(self, path: str) -> Path:
+        """Return the directory of a mirror's repository."""
+        return self._root / path
+
+    def stamp(self, path: str) -> str | None:
+        """Return the identity of the published `packed-refs`, None if there is none."""
+        return packed_refs.stamp(self._prefix + path)
+
+    @contextmanager
+    def lease(
+        self, path: str, *, wait: timedelta | None = None
+    ) -> Iterator[Repository]:
+        """Hold the mirror exclusively, over processes."""
+        layout = Layout(self.path(path))
+        with (
+            translated("the lease"),
+            hold(layout.lock, path.removesuffix(".git"), wait=wait) as held,
+        ):
+            yield Repository(layout, self._git, held, self._remote, self._limits)
+
+    def check_space(self) -> None:
+        """Raise `NoSpace` when the store is below its floor of free space."""
+        existing = next(p for p in (self._root, *self._root.parents) if p.exists())
+        usage = shutil.disk_usage(existing)
+        floor = self._min_free
+        least = int(usage.total * floor if floor < 1 else floor)
+        if usage.free < least:
+            msg = (
+                f"{existing} has {usage.free >> 20} MiB free, below the floor of "
+                f"{least >> 20} MiB; nothing new is started"
+            )
+            raise NoSpace(msg, hint="free some room, or lower `[syncer] min_free`")
+
+    def discard(self, path: str) -> None:
+        """Remove a mirror's repository for good."""
+        layout = Layout(self.path(path))
+        with self.lease(path), translated("the removal"):
+            for directory in (layout.repository, layout.incoming):
+                if directory.exists():
+                    shutil.rmtree(directory)
+        layout.lock.unlink(missing_ok=True)

@@ -1,0 +1,103 @@
+"""Files that are there after a power cut, and the barrier that makes them so."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from syncer.errors import NoSpace, PermanentError, SyncerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(path: Path) -> None:
+    """Make everything on the file system of `path` durable (syncfs(2)).
+
+    It waits for other writers too: only after a first mirror or maintenance.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if _libc.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: Path, content: bytes, *, lock: Path) -> None:
+    """Put `content` at `path` by one rename, durably, through `lock`.
+
+    `lock` is created exclusively, as git does with its own lock files, so that
+    a foreign git that writes the same file is kept out.
+    """
+    descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        lock.rename(path)
+    except BaseException:
+        lock.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def make_directories(path: Path) -> None:
+    """Create a directory and its parents, each name durable."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        directory.mkdir(exist_ok=True)
+        sync_directory(directory.parent)
+
+
+def move_all(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Rename in the given order, then make the target directories durable."""
+    touched = set()
+    for source, target in pairs:
+        source.rename(target)
+        touched.add(target.parent)
+    for directory in touched:
+        sync_directory(directory)
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn an `OSError` into what it means for a run."""
+    try:
+        yield
+    except OSError as exc:
+        raise storage_error(what, exc) from exc
+
+
+def storage_error(what: str, exc: OSError) -> SyncerError:
+    """Return the error of our tree for a failed file operation."""
+    reason = exc.strerror or str(exc)
+    where = f" ({exc.filename})" if exc.filename else ""
+    if exc.errno in _FULL:
+        msg = f"{what}: the disk is full{where}; published refs are unchanged"
+        return NoSpace(msg, hint="free some room; work resumes by itself")
+    msg = f"{what}: {reason}{where}; published refs are unchanged"
+    return PermanentError(msg)

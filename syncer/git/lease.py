@@ -1,0 +1,139 @@
+"""The exclusive right to work on one mirror: a `flock` that git inherits.
+
+The kernel gives it back when the last process that has the descriptor is
+gone, so a killed daemon's git still holds it.  The file names the holder and
+the process groups at work, so that such orphans can be ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from syncer.errors import Locked
+from syncer.git.durable import make_directories
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import timedelta
+
+_POLL = 0.1
+_ORPHAN_WAIT = 5.0
+_HOST = socket.gethostname()
+
+
+class Lease:
+    """A held lock; git's process groups are written into its file."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._fd = descriptor
+        self._note: dict[str, Any] = {
+            "pid": os.getpid(),
+            "born": born(os.getpid()),
+            "host": _HOST,
+            "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        self._write()
+
+    @property
+    def fd(self) -> int:
+        """The locked descriptor, for children to inherit."""
+        return self._fd
+
+    def note(self, process_group: int | None) -> None:
+        """Remember the group that works under the lease, None when it ended."""
+        if process_group is None:
+            self._note.pop("group", None)
+        else:
+            self._note["group"] = [process_group, born(process_group)]
+        self._write()
+
+    def _write(self) -> None:
+        text = json.dumps(self._note).encode()
+        os.pwrite(self._fd, text, 0)
+        os.ftruncate(self._fd, len(text))
+
+
+@contextmanager
+def hold(path: Path, what: str, *, wait: timedelta | None = None) -> Iterator[Lease]:
+    """Hold the lock file at `path` for the length of a block.
+
+    Raises:
+        Locked: another process holds it; the message says which.
+    """
+    make_directories(path.parent)
+    deadline = time.monotonic() + (wait.total_seconds() if wait else 0.0)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        while not _try(descriptor):
+            if _end_orphans(descriptor):
+                deadline = max(deadline, time.monotonic() + _ORPHAN_WAIT)
+            if time.monotonic() >= deadline:
+                raise _refused(descriptor, what)
+            time.sleep(_POLL)
+        # Closing, not unlocking, gives it back: what still runs keeps it.
+        yield Lease(descriptor)
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(descriptor: int) -> dict[str, Any]:
+    try:
+        note = json.loads(os.pread(descriptor, 4096, 0) or b"{}")
+    except ValueError:
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _refused(descriptor: int, what: str) -> Locked:
+    note = _read(descriptor)
+    who = f"process {note.get('pid', '?')} on {note.get('host', '?')}"
+    since = note.get("since", "an unknown time")
+    msg = f"{what} is in use by {who} since {since}; nothing was changed"
+    return Locked(msg, hint="wait for it, or try again with --wait")
+
+
+def _end_orphans(descriptor: int) -> bool:
+    """Kill the git processes of a holder that is dead; True if there were any."""
+    note = _read(descriptor)
+    group = note.get("group")
+    if note.get("host") != _HOST or not isinstance(group, list):
+        return False
+    if note.get("born") == born(int(note.get("pid", 0))):
+        return False  # the holder lives
+    pid, start = int(group[0]), group[1]
+    if start is None or born(pid) not in {start, None}:
+        return False  # the number belongs to somebody else by now
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def born(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since boot; None if gone.
+
+    Field 22 of /proc/PID/stat (proc(5)): with it a process id is unique.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(text.rpartition(")")[2].split()[19])
