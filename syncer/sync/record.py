@@ -1,0 +1,76 @@
+"""What is said of a run: its counts, its notes, and the end of one that died."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from syncer.model.content import ChangeKind
+from syncer.model.runs import Outcome, Stage, SyncRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from syncer.model.content import RefChange, RefSnapshot
+    from syncer.model.runs import Intent, RepoState
+    from syncer.ports import BareRepository
+    from syncer.sync.world import World
+
+log = logging.getLogger(__name__)
+
+
+def settle(
+    world: World, repository: BareRepository, state: RepoState, intent: Intent | None
+) -> bool:
+    """Finish or forget what a dead run left; True if the catalog changed."""
+    recovery = repository.recover(intent)
+    if recovery.swept:
+        log.info(
+            "leftovers of a dead run removed",
+            extra={"repo": str(state.name), "swept": list(recovery.swept)},
+        )
+    if intent is None:
+        return False
+    now = world.clock.now()
+    if recovery.finished is None:
+        world.catalog.forget(intent, now, "the process died; the refs stayed as before")
+        return True
+    run = SyncRun(
+        intent.run_id,
+        state.id,
+        state.name,
+        world.catalog.run_trigger(intent.run_id),
+        intent.probed,
+        stage=Stage.RECORD,
+        outcome=Outcome.CHANGED,
+        ended=now,
+        counts=counts(intent.changes),
+        notes=("the process died after the refs moved; finished afterwards",),
+    )
+    world.catalog.finish(intent, recovery.finished, run)
+    return True
+
+
+def counts(changes: Iterable[RefChange]) -> dict[str, int]:
+    """Return how many refs changed, by kind."""
+    return dict(Counter(change.kind.value for change in changes))
+
+
+def notes(
+    changes: list[RefChange], published: RefSnapshot, target: RefSnapshot
+) -> tuple[str, ...]:
+    """Return what a person should know of a run that went well."""
+    said = [
+        f"{c.ref} was force-pushed ({str(c.old)[:7]}..{str(c.new)[:7]}), old tip kept"
+        for c in changes
+        if c.kind is ChangeKind.REWOUND
+    ]
+    said += [
+        f"{c.ref} now names another object, the old one is kept"
+        for c in changes
+        if c.kind is ChangeKind.MOVED and c.ref.startswith("refs/tags/")
+    ]
+    if published.refs and target.head != published.head:
+        said.append(f"HEAD moved from {published.head} to {target.head}")
+    return tuple(said)
