@@ -1,0 +1,107 @@
+"""Logging as the daemon does it: one line an event, no secret in any of them.
+
+Modules use the standard `logging` with a constant sentence and the facts as
+`extra`; structlog gives the lines their shape.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from base64 import b64encode
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+    from syncer.config import Secret
+
+#: syslog priorities for sd-daemon(3): journald reads `<N>` at the line's start.
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_NOISY = ("urllib3", "git", "apscheduler", "alembic", "sqlalchemy", "tzlocal")
+
+
+class Redactor:
+    """Replaces every loaded secret, in the forms in which it could appear."""
+
+    def __init__(self, secrets: Iterable[Secret]) -> None:
+        self._forms: list[str] = []
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[Secret]) -> None:
+        """Redact these too, from here on."""
+        for secret in secrets:
+            value = secret.reveal()
+            pairs = [f"{user}:{value}" for user in ("x-access-token", "oauth2")]
+            encoded = [b64encode(text.encode()).decode() for text in (value, *pairs)]
+            for form in (*encoded, value, quote(value, safe="")):
+                if form not in self._forms:
+                    self._forms.append(form)
+
+    def clean(self, text: str) -> str:
+        """Return `text` without any secret."""
+        for form in self._forms:
+            text = text.replace(form, "********")
+        return text
+
+
+class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Shapes a line, then takes every secret out of it."""
+
+    def __init__(self, redactor: Redactor, processors: list[Processor]) -> None:
+        super().__init__(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.ExtraAdder(),
+            ],
+            processors=[self.remove_processors_meta, *processors],
+        )
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line, without secrets."""
+        return self._redactor.clean(super().format(record))
+
+
+def configure(
+    environ: Mapping[str, str], secrets: Iterable[Secret], *, level: int = logging.INFO
+) -> Redactor:
+    """Send every log line to stderr; return what redacts them.
+
+    Lines are logfmt; `SYNCER_LOG=json` makes each a JSON document, and under
+    journald they carry their priority instead of the time.
+    """
+    redactor = Redactor(secrets)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter(redactor, _processors(environ)))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in _NOISY:
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return redactor
+
+
+def _processors(environ: Mapping[str, str]) -> list[Processor]:
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    trace = structlog.processors.format_exc_info
+    if environ.get("SYNCER_LOG") == "json":
+        return [stamp, trace, structlog.processors.JSONRenderer(default=str)]
+    order = ["timestamp", "level", "event"]
+    line = structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True)
+    if environ.get("JOURNAL_STREAM"):
+        return [trace, lambda *args: _with_priority(line, *args)]
+    return [stamp, trace, line]
+
+
+def _with_priority(
+    line: structlog.processors.LogfmtRenderer,
+    logger: WrappedLogger,
+    name: str,
+    event: EventDict,
+) -> str:
+    priority = _PRIORITIES.get(str(event.pop("level", "info")), 6)
+    return f"<{priority}>{line(logger, name, event)}"
