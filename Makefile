@@ -1,0 +1,108 @@
+# Everything a person types here; `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+CONFIG ?= repos.toml
+WORKERS ?= 2
+# More for pytest: make test ARGS='-k recover'
+ARGS ?=
+
+BIN := .venv/bin
+RUN := .venv/.installed-run
+DEV := .venv/.installed-dev
+CHECKED := syncer tests bench migrations
+
+# What the tests start that Debian has: a catalog server.
+PACKAGES := git postgresql
+
+##@ Use
+
+.PHONY: help
+help: ## List what can be made
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(RUN) ## Install what is missing and run the daemon on repos.toml
+	@exec $(BIN)/syncer --config '$(CONFIG)' daemon
+
+.PHONY: demo
+demo: $(DEV) ## Mirror a few repositories that change while you watch, offline
+	@exec $(BIN)/python -m tests.servers.demo $(ARGS)
+
+##@ Work on it
+
+.PHONY: test
+test: packages $(DEV) ## Install what the tests need and run them
+	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+.PHONY: test-long
+test-long: packages $(DEV) ## Run them all, every crash point included (hours)
+	@$(BIN)/pytest -n $(WORKERS) --long $(ARGS)
+
+.PHONY: lint
+lint: $(DEV) ## Check style, format and types
+	@$(BIN)/ruff check $(CHECKED)
+	@$(BIN)/ruff format --check $(CHECKED)
+	@$(BIN)/mypy $(CHECKED)
+
+.PHONY: format
+format: $(DEV) ## Put the code in its format
+	@$(BIN)/ruff check --fix $(CHECKED)
+	@$(BIN)/ruff format $(CHECKED)
+
+.PHONY: bench
+bench: $(DEV) ## Measure against git, side by side, printing ratios
+	@for each in $$(grep -lE '^if __name__ == .__main__.:' bench/*); do \
+	  echo "=== $$each"; \
+	  PYTHONPATH=. $(BIN)/python "$$each" $(ARGS); \
+	done
+
+.PHONY: clean
+clean: ## Remove what was built and cached; what was mirrored stays
+	@rm -rf .venv build dist .coverage* htmlcov .hypothesis \
+	  .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# A virtual environment of its own, made once and again when pyproject.toml changes.
+.venv/bin/python:
+	@echo 'Creating .venv ...'
+	@$(PYTHON) -m venv .venv || { \
+	  echo 'error: no virtual environment could be made; nothing was installed' >&2; \
+	  echo 'hint: apt-get install python3-venv' >&2; exit 1; }
+
+$(RUN): pyproject.toml | .venv/bin/python
+	@echo 'Installing syncer into .venv ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): pyproject.toml | .venv/bin/python
+	@echo 'Installing syncer and its tests'"'"' needs into .venv ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(RUN) $@
+
+# Only root can install them, and only what is missing; others are told.
+.PHONY: packages
+packages:
+	@command -v dpkg-query > /dev/null || exit 0; \
+	missing=(); \
+	for name in $(PACKAGES); do \
+	  status=$$(dpkg-query --show --showformat='$${db:Status-Status}' "$$name" \
+	    2> /dev/null || true); \
+	  [[ $$status == installed ]] || missing+=("$$name"); \
+	done; \
+	if (( $${#missing[@]} == 0 )); then exit 0; fi; \
+	if (( $$(id -u) != 0 )); then \
+	  echo "The tests that need them are skipped without: $${missing[*]}" >&2; \
+	  exit 0; \
+	fi; \
+	echo "Installing $${missing[*]} ..."; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq -o Acquire::Retries=3; \
+	apt-get install -qq -o Acquire::Retries=3 --yes \
+	  --no-install-recommends "$${missing[@]}" > /dev/null
