@@ -1,0 +1,1 @@
+"""What we know of every mirror: one database, SQLite or Postgres."""

@@ -1,0 +1,187 @@
+"""Rows become model values here, and model values become rows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from syncer.catalog.tables import intent, mirror, run
+from syncer.model.content import ChangeKind, RefChange
+from syncer.model.names import RepoName
+from syncer.model.runs import (
+    Activity,
+    Held,
+    Intent,
+    Outcome,
+    PushRate,
+    RepoState,
+    Stage,
+    SyncRun,
+    Trigger,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import RowMapping
+
+_ACTIVITIES = {word.value: word for word in Activity}
+_OUTCOMES: dict[str | None, Outcome | None] = {
+    None: None,
+    **{word.value: word for word in Outcome},
+}
+_NEVER_PUSHED = PushRate()
+
+_m = mirror.c
+#: The columns that `read_state` unpacks, in its order.
+STATE = select(
+    *(_m.id, _m.host, _m.owner, _m.name, _m.path, _m.tier, _m.activity),
+    *(_m.fingerprint, _m.asked, _m.stamp, _m.head, _m.ref_count, _m.generation),
+    *(_m.outcome, _m.error, _m.failures),
+    *(_m.last_attempt, _m.last_success, _m.behind_since, _m.last_change),
+    *(_m.not_before, _m.rate_hour, _m.rate_day, _m.rate_fortnight, _m.rate_at),
+    *(_m.held, _m.packs, _m.maintained, _m.added, _m.size),
+)
+
+#: The columns that `read_run` unpacks, in its order.
+RUN = select(
+    *(_m.host, _m.owner, _m.name, run.c.id, run.c.mirror_id, run.c.trigger),
+    *(run.c.started, run.c.stage, run.c.outcome, run.c.ended, run.c.error),
+    *(run.c.hint, run.c.exit_code, run.c.retry_after, run.c.counts, run.c.objects),
+    *(run.c.received, run.c.generation, run.c.notes),
+).join_from(run, mirror)
+
+
+@lru_cache(maxsize=1 << 16)
+def _named(host: str, owner: str, name: str) -> RepoName:
+    """Return the same name each time: it is compared and folded at every tick."""
+    return RepoName(host, owner, name)
+
+
+def read_state(row: Sequence[Any]) -> RepoState:
+    """Return the state in one row of `STATE`.
+
+    Called for every mirror at every tick, so by position and without checks.
+    """
+    # fmt: off
+    (
+        id_, host, owner, name, path, tier, activity, fingerprint, asked, stamp, head,
+        ref_count, generation, outcome, error, failures, attempt, success, behind,
+        change, not_before, hour, day, fortnight, rate_at, held, packs, maintained,
+        added, size,
+    ) = row
+    return RepoState(
+        id_, _named(host, owner, name), path, tier, _ACTIVITIES[activity],
+        fingerprint, asked, stamp, head, ref_count, generation, _OUTCOMES[outcome],
+        error, failures, attempt, success, behind, change, not_before,
+        PushRate(hour, day, fortnight, rate_at) if rate_at else _NEVER_PUSHED,
+        held and read_held(held), packs, maintained, added, size,
+    )
+    # fmt: on
+
+
+def state_values(state: RepoState) -> dict[str, Any]:
+    """Return the columns that the end of a run may change."""
+    return {
+        "fingerprint": state.fingerprint,
+        "asked": state.asked,
+        "stamp": state.stamp,
+        "head": state.head,
+        "ref_count": state.ref_count,
+        "generation": state.generation,
+        "outcome": state.outcome,
+        "error": state.error,
+        "failures": state.failures,
+        "last_attempt": state.last_attempt,
+        "last_success": state.last_success,
+        "behind_since": state.behind_since,
+        "last_change": state.last_change,
+        "not_before": state.not_before,
+        "rate_hour": state.rate.hour,
+        "rate_day": state.rate.day,
+        "rate_fortnight": state.rate.fortnight,
+        "rate_at": state.rate.at,
+        "held": held_values(state.held),
+        "packs": state.packs,
+        "size": state.size,
+    }
+
+
+def read_held(value: dict[str, Any]) -> Held:
+    """Return the hold that JSON describes."""
+    return Held(
+        value["reason"],
+        datetime.fromisoformat(value["since"]),
+        deletions=tuple(value["deletions"]),
+        oid=value["oid"],
+        accepted=value["accepted"],
+    )
+
+
+def held_values(held: Held | None) -> dict[str, Any] | None:
+    """Return a hold as JSON describes it."""
+    return None if held is None else asdict(held) | {"since": held.since.isoformat()}
+
+
+def read_run(row: Sequence[Any]) -> SyncRun:
+    """Return the run in one row of `RUN`; its findings are the mirror's."""
+    host, owner, name, id_, mirror_id, trigger, started, stage, *rest = row
+    outcome, ended, error, hint, exit_code, retry_after, counts, *rest = rest
+    objects, received, generation, notes = rest
+    return SyncRun(
+        id=id_,
+        mirror_id=mirror_id,
+        name=RepoName(host, owner, name),
+        trigger=Trigger(trigger),
+        started=started,
+        stage=Stage(stage),
+        outcome=_OUTCOMES[outcome],
+        ended=ended,
+        error=error,
+        hint=hint,
+        exit_code=exit_code,
+        retry_after=retry_after,
+        counts=counts,
+        objects=objects,
+        received=received,
+        generation=generation,
+        notes=tuple(notes),
+    )
+
+
+def run_values(run_: SyncRun) -> dict[str, Any]:
+    """Return the columns of a run that its end may change."""
+    return {
+        "stage": run_.stage,
+        "outcome": run_.outcome,
+        "ended": run_.ended,
+        "error": run_.error,
+        "hint": run_.hint,
+        "exit_code": run_.exit_code,
+        "retry_after": run_.retry_after,
+        "counts": dict(run_.counts),
+        "objects": run_.objects,
+        "received": run_.received,
+        "generation": run_.generation,
+        "notes": list(run_.notes),
+    }
+
+
+def read_intent(row: RowMapping) -> Intent:
+    """Return the intent in one row of its table."""
+    changes = tuple(
+        RefChange(ref, old, new, ChangeKind(kind))
+        for ref, old, new, kind in row["changes"]
+    )
+    return Intent(**{**row, "changes": changes})
+
+
+def intent_values(planned: Intent) -> dict[str, Any]:
+    """Return the row of an intent."""
+    values = {column.name: getattr(planned, column.name) for column in intent.c}
+    values["changes"] = [(c.ref, c.old, c.new, c.kind) for c in planned.changes]
+    return values

@@ -1,0 +1,200 @@
+"""Statements about runs: opened, about to publish, and ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, insert, select, update
+
+from syncer.catalog import history, mirrors, transitions
+from syncer.catalog.rows import (
+    RUN,
+    STATE,
+    intent_values,
+    read_intent,
+    read_run,
+    read_state,
+    run_values,
+)
+from syncer.catalog.tables import intent as intents
+from syncer.catalog.tables import mirror
+from syncer.catalog.tables import run as runs
+from syncer.errors import PermanentError
+from syncer.model.runs import Outcome, Stage, SyncRun, Trigger
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Update
+
+    from syncer.model.names import RepoName
+    from syncer.model.runs import Held, Intent, Receipt, RepoState
+
+
+def start(
+    conn: Connection,
+    state: RepoState,
+    trigger: Trigger,
+    started: datetime,
+    observed: datetime | None,
+) -> int:
+    """Insert a run and return its id; with `observed`, start the lag clock."""
+    run = SyncRun(0, state.id, state.name, trigger, started, Stage.FETCH)
+    if observed is not None:
+        since = mirror.c.behind_since
+        conn.execute(
+            update(mirror)
+            .where(mirror.c.id == state.id, since.is_(None))
+            .values(behind_since=observed)
+        )
+    return _insert(conn, run)
+
+
+def close(conn: Connection, run: SyncRun, held: Held | None) -> None:
+    """Record the end of a run that published nothing."""
+    before = mirrors.owned_state(conn, run.mirror_id)
+    mirrors.store(conn, transitions.closed(before, run, held))
+    history.add_findings(conn, run)
+    ended = replace(run, ended=transitions.ended(run))
+    if run.id:
+        _end(conn, ended)
+    else:
+        _insert(conn, ended)
+
+
+def intend(conn: Connection, planned: Intent) -> None:
+    """Record what is about to be published, instead of an older plan."""
+    conn.execute(delete(intents).where(intents.c.mirror_id == planned.mirror_id))
+    conn.execute(insert(intents).values(intent_values(planned)))
+    conn.execute(_of(planned.run_id).values(stage=Stage.PROMOTE))
+
+
+def intent(conn: Connection, mirror_id: int) -> Intent | None:
+    """Return the intent that no finish has closed, if any."""
+    open_ = select(intents).where(intents.c.mirror_id == mirror_id)
+    row = conn.execute(open_).mappings().one_or_none()
+    return None if row is None else read_intent(row)
+
+
+def finish(
+    conn: Connection, planned: Intent, receipt: Receipt, run: SyncRun
+) -> SyncRun:
+    """Record that an intent is published, once, however often it is asked to.
+
+    A caller who lost the connection while this committed may ask again.
+
+    Raises:
+        PermanentError: neither the intent nor its end is recorded.
+    """
+    before = mirrors.owned_state(conn, planned.mirror_id)
+    if not _close_intent(conn, planned):
+        return replace(run, stage=Stage.RECORD, generation=_generation(conn, planned))
+    after = transitions.finished(before, planned, receipt, run)
+    done = replace(
+        run,
+        stage=Stage.RECORD,
+        generation=after.generation,
+        ended=transitions.ended(run),
+    )
+    if not planned.first:
+        history.add_changes(conn, planned, done)
+    history.add_lag(conn, transitions.lag_sample(before, "refs", planned, done))
+    history.add_findings(conn, done)
+    mirrors.store(conn, after)
+    _end(conn, done)
+    return done
+
+
+def _generation(conn: Connection, planned: Intent) -> int:
+    """Return the generation that a finish recorded before."""
+    recorded = select(runs.c.generation).where(runs.c.id == planned.run_id)
+    generation = conn.scalar(recorded)
+    if not generation:
+        msg = f"run {planned.run_id} has no open intent; nothing was recorded"
+        raise PermanentError(msg)
+    return int(generation)
+
+
+def forget(conn: Connection, planned: Intent, ended: datetime, reason: str) -> None:
+    """Remove an intent whose rename never happened; its run failed."""
+    _close_intent(conn, planned)
+    _fail(conn, _of(planned.run_id), ended, reason)
+
+
+def abandon(conn: Connection, mirror_id: int, ended: datetime, reason: str) -> int:
+    """Mark the open runs of a mirror as failed."""
+    dead = update(runs).where(runs.c.mirror_id == mirror_id)
+    return _fail(conn, dead, ended, reason)
+
+
+def trigger(conn: Connection, run_id: int) -> Trigger:
+    """Return why a run was started.
+
+    Raises:
+        PermanentError: there is no such run.
+    """
+    found = conn.scalar(select(runs.c.trigger).where(runs.c.id == run_id))
+    if found is None:
+        msg = f"run {run_id} is not in the catalog"
+        raise PermanentError(msg)
+    return Trigger(found)
+
+
+def unfinished(conn: Connection) -> list[RepoState]:
+    """Return the mirrors with an open run or intent, by name."""
+    open_runs = select(runs.c.mirror_id).where(runs.c.outcome.is_(None))
+    wanted = open_runs.union(select(intents.c.mirror_id))
+    ordered = STATE.where(mirror.c.id.in_(wanted)).order_by(mirror.c.identity)
+    return [read_state(row) for row in conn.execute(ordered)]
+
+
+def latest(conn: Connection, name: RepoName | None, limit: int) -> list[SyncRun]:
+    """Return the latest runs, newest first."""
+    wanted = RUN.order_by(runs.c.id.desc()).limit(limit)
+    if name is not None:
+        mirror_id = mirrors.state(conn, name).id
+        wanted = wanted.where(runs.c.mirror_id == mirror_id)
+    return [read_run(row) for row in conn.execute(wanted)]
+
+
+def _close_intent(conn: Connection, planned: Intent) -> bool:
+    """Delete an intent's row; return whether it was there."""
+    return bool(
+        conn.execute(
+            delete(intents).where(
+                intents.c.mirror_id == planned.mirror_id,
+                intents.c.run_id == planned.run_id,
+            )
+        ).rowcount
+    )
+
+
+def _insert(conn: Connection, run: SyncRun) -> int:
+    """Insert a run and return its id."""
+    opened = run_values(run) | {
+        "mirror_id": run.mirror_id,
+        "trigger": run.trigger,
+        "started": run.started,
+    }
+    inserted = conn.scalars(insert(runs).values(opened).returning(runs.c.id))
+    return int(inserted.one())
+
+
+def _end(conn: Connection, run: SyncRun) -> None:
+    conn.execute(_of(run.id).values(run_values(run)))
+
+
+def _fail(conn: Connection, which: Update, ended: datetime, reason: str) -> int:
+    """End those runs that are still open; return how many."""
+    values: dict[str, Any] = {
+        "outcome": Outcome.FAILED,
+        "ended": ended,
+        "error": reason,
+        "exit_code": PermanentError.exit_code,
+    }
+    return conn.execute(which.where(runs.c.outcome.is_(None)).values(values)).rowcount
+
+
+def _of(run_id: int) -> Update:
+    return update(runs).where(runs.c.id == run_id)

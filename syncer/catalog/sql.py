@@ -1,0 +1,221 @@
+"""The catalog in a database: one public call, one transaction.
+
+Here are the transactions; the statements are in `mirrors`, `runs` and
+`history`, the only modules that speak SQL.  No row, connection or exception
+of the database leaves.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from syncer.catalog import history, mirrors, runs
+from syncer.catalog.database import READING, exclusively
+from syncer.catalog.translation import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Engine
+
+    from syncer.model.content import Finding, RefChange, RefSnapshot
+    from syncer.model.names import RepoName
+    from syncer.model.runs import (
+        AuditEvent,
+        Held,
+        Intent,
+        LagSample,
+        Probe,
+        ProbeResult,
+        Receipt,
+        RepoState,
+        SyncRun,
+        Trigger,
+    )
+
+
+class SqlCatalog:
+    """`ports.Catalog` on SQLite or Postgres; usable from many threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._writer = engine
+        self._reader = engine.execution_options(**READING)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with translated(), self._reader.begin() as conn:
+            yield conn
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with translated(), self._writer.begin() as conn:
+            yield conn
+
+    def reconcile(self, wanted: Iterable[tuple[RepoName, str]], now: datetime) -> None:
+        """Make the active mirrors those of the configuration.
+
+        Nothing is written, nor any lock taken, when they already are.
+        """
+        wanted = list(wanted)
+        with self._reading() as conn:
+            if not mirrors.compare(conn, wanted, now):
+                return
+        with self._writing() as conn:
+            exclusively(conn)
+            mirrors.apply(conn, mirrors.compare(conn, wanted, now))
+
+    def states(self) -> list[RepoState]:
+        """Return every mirror that is configured, by name."""
+        with self._reading() as conn:
+            return mirrors.states(conn)
+
+    def state(self, name: RepoName) -> RepoState:
+        """Return one mirror, also a removed one."""
+        with self._reading() as conn:
+            return mirrors.state(conn, name)
+
+    def set_paused(self, name: RepoName, event: AuditEvent, *, paused: bool) -> None:
+        """Take a mirror out of the schedule, or back in."""
+        with self._writing() as conn:
+            mirrors.set_paused(conn, name, paused=paused)
+            history.audit(conn, event)
+
+    def accept(self, name: RepoName, event: AuditEvent, *, oid: str | None) -> Held:
+        """Mark what holds the mirror as accepted, or accept one object."""
+        with self._writing() as conn:
+            held = mirrors.accept(conn, name, event, oid)
+            history.audit(conn, event)
+            return held
+
+    def purge(self, name: RepoName, event: AuditEvent) -> None:
+        """Delete every row of a removed mirror; audit events stay."""
+        with self._writing() as conn:
+            mirrors.purge(conn, name)
+            history.audit(conn, event)
+
+    def accepted_objects(self, mirror_id: int) -> list[str]:
+        """Return the object ids whose findings a person accepted, sorted."""
+        with self._reading() as conn:
+            return mirrors.accepted_objects(conn, mirror_id)
+
+    def flush_probes(self, results: Sequence[ProbeResult]) -> None:
+        """Store unchanged probes, all in one statement and one commit."""
+        if results:
+            with self._writing() as conn:
+                mirrors.flush(conn, results)
+
+    def maintained(self, mirror_id: int, at: datetime, size: int) -> None:
+        """Record that a repository's packs are in order."""
+        with self._writing() as conn:
+            mirrors.maintained(conn, mirror_id, at, size)
+
+    def open_run(
+        self,
+        state: RepoState,
+        trigger: Trigger,
+        started: datetime,
+        *,
+        observed: datetime | None,
+    ) -> int:
+        """Start a run and, with `observed`, the lag clock."""
+        with self._writing() as conn:
+            return runs.start(conn, state, trigger, started, observed)
+
+    def confirm(
+        self, state: RepoState, probe: Probe, stamp: str, refs: RefSnapshot
+    ) -> None:
+        """Record that the published refs were found equal to upstream's."""
+        with self._writing() as conn:
+            mirrors.confirm(conn, state, probe, stamp, refs)
+
+    def close_run(self, run: SyncRun, *, held: Held | None = None) -> None:
+        """Record a run that published nothing; one with id 0 gets its row."""
+        with self._writing() as conn:
+            runs.close(conn, run, held)
+
+    def intend(self, intent: Intent) -> None:
+        """Record what is about to be published."""
+        with self._writing() as conn:
+            runs.intend(conn, intent)
+
+    def intent(self, mirror_id: int) -> Intent | None:
+        """Return the intent that no finish has closed, if any."""
+        with self._reading() as conn:
+            return runs.intent(conn, mirror_id)
+
+    def finish(self, intent: Intent, receipt: Receipt, run: SyncRun) -> SyncRun:
+        """Record that an intent is published.
+
+        May be called again when the first answer was lost: it records once.
+        """
+        with self._writing() as conn:
+            return runs.finish(conn, intent, receipt, run)
+
+    def forget(self, intent: Intent, ended: datetime, reason: str) -> None:
+        """Remove an intent whose rename never happened; its run failed."""
+        with self._writing() as conn:
+            runs.forget(conn, intent, ended, reason)
+
+    def abandon_runs(self, mirror_id: int, ended: datetime, reason: str) -> int:
+        """Mark the runs of a mirror that a dead process left open as failed."""
+        with self._writing() as conn:
+            return runs.abandon(conn, mirror_id, ended, reason)
+
+    def run_trigger(self, run_id: int) -> Trigger:
+        """Return why a run was started."""
+        with self._reading() as conn:
+            return runs.trigger(conn, run_id)
+
+    def unfinished(self) -> list[RepoState]:
+        """Return the mirrors with an open run or intent, also removed ones."""
+        with self._reading() as conn:
+            return runs.unfinished(conn)
+
+    def runs(self, name: RepoName | None, limit: int) -> list[SyncRun]:
+        """Return the latest runs, newest first, without their findings."""
+        with self._reading() as conn:
+            return runs.latest(conn, name, limit)
+
+    def ref_changes(
+        self, name: RepoName, limit: int
+    ) -> list[tuple[datetime, int, RefChange]]:
+        """Return (when, generation, change), newest first."""
+        with self._reading() as conn:
+            return history.changes(conn, name, limit)
+
+    def findings(self, mirror_id: int) -> list[Finding]:
+        """Return what fsck reported of a mirror, by object."""
+        with self._reading() as conn:
+            return history.findings(conn, mirror_id)
+
+    def lag_samples(self, since: datetime) -> list[LagSample]:
+        """Return the changes published since an instant, oldest first."""
+        with self._reading() as conn:
+            return history.lag_samples(conn, since)
+
+    def audit(self, event: AuditEvent) -> None:
+        """Append an event."""
+        with self._writing() as conn:
+            history.audit(conn, event)
+
+    def audit_events(self, limit: int) -> list[AuditEvent]:
+        """Return the latest events, newest first."""
+        with self._reading() as conn:
+            return history.audit_events(conn, limit)
+
+    def host_capabilities(self) -> dict[str, str]:
+        """Return what hosts' git servers can do."""
+        with self._reading() as conn:
+            return history.capabilities(conn)
+
+    def store_capabilities(self, host: str, capabilities: str, at: datetime) -> None:
+        """Keep what a host's git server can do."""
+        with self._writing() as conn:
+            exclusively(conn)
+            history.store_capabilities(conn, host, capabilities, at)
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._writer.dispose()

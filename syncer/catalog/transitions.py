@@ -1,0 +1,160 @@
+"""What becomes of a mirror's state when a run ends: pure functions.
+
+They know no SQL; the catalog reads a state under its lock, asks here, and
+writes the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from syncer.errors import Interrupted
+from syncer.model.runs import Held, LagSample, Outcome
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from syncer.model.content import RefSnapshot
+    from syncer.model.runs import (
+        AuditEvent,
+        Intent,
+        Probe,
+        Receipt,
+        RepoState,
+        SyncRun,
+    )
+
+#: Outcomes after which upstream must be looked at again, whatever it answers.
+INCOMPLETE = frozenset({Outcome.PARTIAL, Outcome.HELD})
+
+
+def ended(run: SyncRun) -> datetime:
+    """Return when a run ended; one that does not say ended as it started."""
+    return run.ended or run.started
+
+
+def finished(
+    state: RepoState, intent: Intent, receipt: Receipt, run: SyncRun
+) -> RepoState:
+    """Return the state after an intent was published.
+
+    A first mirror is no change upstream made, so it does not count as a push,
+    and its one pack needs no maintenance yet.
+    """
+    counts = run.outcome not in INCOMPLETE
+    return replace(
+        state,
+        fingerprint=intent.fingerprint if counts else None,
+        asked=intent.asked,
+        stamp=receipt.stamp,
+        head=intent.head,
+        ref_count=intent.ref_count,
+        generation=state.generation + 1,
+        outcome=run.outcome,
+        error=None,
+        failures=0,
+        last_attempt=_later(state.last_attempt, run.started),
+        last_success=_later(state.last_success, intent.probed),
+        behind_since=None,
+        last_change=_later(state.last_change, intent.observed),
+        not_before=None,
+        rate=state.rate if intent.first else state.rate.bumped(intent.observed),
+        held=None,
+        packs=0 if intent.first else state.packs + 1,
+        size=receipt.size,
+    )
+
+
+def closed(state: RepoState, run: SyncRun, held: Held | None) -> RepoState:
+    """Return the state after a run that published nothing.
+
+    A run that was interrupted says nothing of upstream and changes nothing:
+    the mirror is as due as it was.
+    """
+    if run.exit_code == Interrupted.exit_code:
+        return state
+    state = replace(
+        state,
+        outcome=run.outcome,
+        last_attempt=_later(state.last_attempt, run.started),
+        not_before=None if run.retry_after is None else ended(run) + run.retry_after,
+    )
+    if run.outcome is Outcome.UNCHANGED:
+        # Upstream is what consumers see, so nothing waits for a person either.
+        return replace(
+            state,
+            error=None,
+            failures=0,
+            last_success=_later(state.last_success, run.started),
+            behind_since=None,
+            held=None,
+        )
+    if run.outcome in INCOMPLETE:
+        return replace(
+            state,
+            fingerprint=None,
+            error=run.error,
+            failures=0,
+            held=held or state.held,
+        )
+    return replace(state, error=run.error, failures=state.failures + 1)
+
+
+def confirmed(
+    state: RepoState, probe: Probe, stamp: str, refs: RefSnapshot
+) -> RepoState:
+    """Return the state after the published refs were found equal to upstream's.
+
+    Nothing is published, yet the digest counts from here on, as after a finish.
+    """
+    return replace(
+        state,
+        fingerprint=probe.digest,
+        asked=probe.asked,
+        stamp=stamp,
+        head=refs.head,
+        ref_count=len(refs.upstream),
+        outcome=Outcome.UNCHANGED,
+        error=None,
+        failures=0,
+        last_attempt=_later(state.last_attempt, probe.started),
+        last_success=_later(state.last_success, probe.started),
+        behind_since=None,
+        not_before=None,
+        held=None,
+    )
+
+
+def lag_sample(
+    state: RepoState, component: str, intent: Intent, run: SyncRun
+) -> LagSample:
+    """Return how long the change that `run` published was in the making.
+
+    `state` is the one before it: an earlier run may have seen the change and
+    failed.
+    """
+    return LagSample(
+        mirror_id=state.id,
+        name=state.name,
+        component=component,
+        observed=state.behind_since or intent.observed,
+        published=ended(run),
+        not_before=state.last_success,
+    )
+
+
+def accepted(held: Held | None, event: AuditEvent, oid: str | None) -> Held | None:
+    """Return the hold as the person who accepts leaves it; None if there is none.
+
+    An object can be accepted before it holds anything.
+    """
+    if held is not None and oid in {None, held.oid}:
+        return replace(held, accepted=True)
+    if oid is not None:
+        return Held("accepted before it was met", event.at, oid=oid, accepted=True)
+    return None
+
+
+def _later(one: datetime | None, other: datetime) -> datetime:
+    return other if one is None or one < other else one

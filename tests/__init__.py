@@ -1,0 +1,1 @@
+"""Tests: each one's docstring is a sentence that is true."""
