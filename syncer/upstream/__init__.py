@@ -1,0 +1,1 @@
+"""What upstream hosts have: their refs, asked by one request."""
