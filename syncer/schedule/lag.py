@@ -1,0 +1,193 @@
+"""How far behind upstream the mirrors are, in words and numbers.
+
+*behind* counts from the moment we first saw an upstream change that is not yet
+published; *staleness* from the start of the last probe after which we knew to be
+equal, and so bounds what we cannot have seen.  A mirror's lag is the worse of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from syncer.model.runs import Activity, Outcome, RepoState, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from syncer.model.runs import LagSample
+
+_NONE = timedelta()
+#: What needs a person comes first, what asks for nothing last.
+_SEVERITY = {
+    word: place
+    for place, word in enumerate(
+        (
+            Word.HELD,
+            Word.FAIL,
+            Word.GONE,
+            Word.PARTIAL,
+            Word.LATE,
+            Word.NEW,
+            Word.OK,
+            Word.PAUSED,
+        )
+    )
+}
+
+
+class Tier(Protocol):
+    """What lag is held against."""
+
+    @property
+    def target(self) -> timedelta:
+        """The lag aimed for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How fresh one mirror is at one moment."""
+
+    state: RepoState
+    word: Word
+    behind: timedelta
+    staleness: timedelta
+    target: timedelta
+
+    @property
+    def lag(self) -> timedelta:
+        """The worse of behind and staleness."""
+        return max(self.behind, self.staleness)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How long changes took from being seen to being published.
+
+    `attained` is the share of them that met their target; all but `count` are
+    None when nothing was published.
+    """
+
+    count: int
+    median: timedelta | None = None
+    p90: timedelta | None = None
+    p99: timedelta | None = None
+    worst: timedelta | None = None
+    attained: float | None = None
+
+
+def behind(state: RepoState, now: datetime) -> timedelta:
+    """Return how long an upstream change has been waiting; nothing when equal."""
+    return _since(state.behind_since, now)
+
+
+def staleness(state: RepoState, now: datetime) -> timedelta:
+    """Return how long ago we last knew to be equal to upstream.
+
+    A mirror that never was counts from the moment it was added.
+    """
+    return _since(state.last_success or state.added, now)
+
+
+def lag(state: RepoState, now: datetime) -> timedelta:
+    """Return the worse of behind and staleness."""
+    return max(behind(state, now), staleness(state, now))
+
+
+def _since(start: datetime | None, now: datetime) -> timedelta:
+    return _NONE if start is None else max(_NONE, now - start)
+
+
+def word(state: RepoState, tier: Tier, now: datetime) -> Word:  # noqa: PLR0911 - a list of words, the first that holds
+    """Return the one word that a person sees for a mirror."""
+    if state.activity is not Activity.ACTIVE:
+        return Word.PAUSED
+    if state.outcome is Outcome.GONE:
+        return Word.GONE
+    if state.held is not None and not state.held.accepted:
+        return Word.HELD
+    if state.failures > 0:
+        return Word.FAIL
+    if state.last_success is None:
+        return Word.NEW
+    if state.outcome is Outcome.PARTIAL:
+        return Word.PARTIAL
+    return Word.LATE if lag(state, now) > tier.target else Word.OK
+
+
+def freshness(state: RepoState, tier: Tier, now: datetime) -> Freshness:
+    """Return how fresh a mirror is."""
+    return Freshness(
+        state,
+        word(state, tier, now),
+        behind(state, now),
+        staleness(state, now),
+        tier.target,
+    )
+
+
+def worst_first(found: Iterable[Freshness]) -> list[Freshness]:
+    """Return the mirrors by what they ask of a person, then by lag over target."""
+    return sorted(
+        found,
+        key=lambda each: (
+            _SEVERITY[each.word],
+            -(each.lag / each.target),
+            each.state.name.identity,
+        ),
+    )
+
+
+def delay(sample: LagSample) -> timedelta:
+    """Return the time from seeing a change to publishing it."""
+    return max(_NONE, sample.published - sample.observed)
+
+
+def percentile(sorted_values: Sequence[timedelta], share: float) -> timedelta:
+    """Return the least value that at least `share` of all do not exceed.
+
+    The nearest-rank method: always one of the values, which come sorted.
+
+    Raises:
+        ValueError: there are no values, or `share` is not above 0 and at most 1.
+    """
+    if not sorted_values or not 0 < share <= 1:
+        msg = "a percentile needs values, and a share above 0 and at most 1"
+        raise ValueError(msg)
+    return sorted_values[max(0, math.ceil(share * len(sorted_values)) - 1)]
+
+
+def attainment(
+    samples: Iterable[LagSample], targets: Mapping[int, timedelta]
+) -> float | None:
+    """Return the share of changes published within their mirror's target.
+
+    A mirror without a target is left out; None when nothing is left.
+    """
+    met = [
+        delay(sample) <= targets[sample.mirror_id]
+        for sample in samples
+        if sample.mirror_id in targets
+    ]
+    return sum(met) / len(met) if met else None
+
+
+def summarise(
+    samples: Iterable[LagSample], targets: Mapping[int, timedelta]
+) -> Summary:
+    """Return the percentiles and the attainment of published changes."""
+    those = list(samples)
+    delays = sorted(map(delay, those))
+    if not delays:
+        return Summary(0)
+    return Summary(
+        len(delays),
+        percentile(delays, 0.50),
+        percentile(delays, 0.90),
+        percentile(delays, 0.99),
+        delays[-1],
+        attainment(those, targets),
+    )
