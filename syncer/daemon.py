@@ -27,7 +27,7 @@ from syncer.catalog import database
 from syncer.config import environment, load
 from syncer.errors import Locked, SyncerError
 from syncer.git import version
-from syncer.git.lease import hold
+from syncer.git.lease import Patience, hold
 from syncer.model.runs import Outcome, Trigger
 from syncer.schedule.due import due
 
@@ -49,6 +49,7 @@ _AHEAD = 4
 _HOUSEKEEPING = timedelta(minutes=10)
 #: How long runs may take to end after a signal before git is ended for them.
 _PATIENCE = 60.0
+_ALONE = Patience(hint="one daemon works on a store; stop that one first")
 
 
 def serve(path: Path | None) -> int:
@@ -62,7 +63,8 @@ def serve(path: Path | None) -> int:
     redactor = logs.configure(environment(), config.secrets())
     config.data.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        stack.enter_context(hold(config.data / "daemon.lock", f"{config.data}"))
+        lock = config.data / "daemon.lock"
+        stack.enter_context(hold(lock, f"{config.data}", _ALONE))
         if config.catalog_url.startswith("sqlite"):
             database.upgrade(config.catalog_url)
         daemon = Daemon(config, redactor)
@@ -265,7 +267,8 @@ def _report(run: SyncRun) -> None:
         "seconds": round(took.total_seconds(), 2) if took is not None else None,
     }
     if run.outcome is Outcome.CHANGED:
-        facts |= {"generation": run.generation, "bytes": run.received, **run.counts}
+        counts = {f"refs_{kind}": count for kind, count in run.counts.items()}
+        facts |= {"generation": run.generation, "bytes": run.received, **counts}
         log.info("sync run ended", extra=facts)
         for note in run.notes:
             log.warning("upstream rewrote history", extra={**facts, "note": note})

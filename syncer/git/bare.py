@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncer.errors import NoSpace
 from syncer.git import packed_refs
 from syncer.git.durable import translated
 from syncer.git.layout import Layout
-from syncer.git.lease import hold
+from syncer.git.lease import Patience, hold
 from syncer.git.repository import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import timedelta
     from pathlib import Path
 
     from syncer.git.command import GitCommand
@@ -57,9 +57,10 @@ class BareStore:
     ) -> Iterator[Repository]:
         """Hold the mirror exclusively, over processes."""
         layout = Layout(self.path(path))
+        patience = Patience(wait or timedelta(), stop=self._git.stop)
         with (
             translated("the lease"),
-            hold(layout.lock, path.removesuffix(".git"), wait=wait) as held,
+            hold(layout.lock, path.removesuffix(".git"), patience) as held,
         ):
             yield Repository(layout, self._git, held, self._remote, self._limits)
 
@@ -83,4 +84,5 @@ class BareStore:
             for directory in (layout.repository, layout.incoming):
                 if directory.exists():
                     shutil.rmtree(directory)
-        layout.lock.unlink(missing_ok=True)
+            # Whoever waits for it notices, and takes the lease of a new file.
+            layout.lock.unlink(missing_ok=True)

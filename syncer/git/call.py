@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from pathlib import Path
 
@@ -29,6 +29,8 @@ class Call:
     args: Sequence[str]
     repository: Path | None = None
     stdin: bytes = b""
+    #: Fed to stdin as it comes, instead of `stdin`.
+    source: Iterator[bytes] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     config: Sequence[tuple[str, str]] = ()
     holder: Holder | None = None

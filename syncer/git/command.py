@@ -42,6 +42,11 @@ class GitCommand:
         self.started = 0  # processes, for those who promise to start none
 
     @property
+    def stop(self) -> threading.Event:
+        """What ends every git process and every wait when it is set."""
+        return self._stop
+
+    @property
     def program(self) -> str:
         """The absolute path of git."""
         found = shutil.which(self._program)

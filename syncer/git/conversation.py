@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import selectors
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from syncer.errors import Interrupted, Unavailable
 
 if TYPE_CHECKING:
     import subprocess
-    import threading
     from collections.abc import Iterator
 
     from syncer.git.call import Call
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _TICK = 0.25  # seconds between two looks at the deadlines and the stop event
 _MAX_STDERR = 1 << 20
+_FAREWELL = 5.0  # seconds for the source of a git that has ended
 _UNTOUCHED = "published refs are unchanged"
 
 
@@ -36,6 +37,9 @@ class Conversation:
         self._line = bytearray()
         self._heard = call.first_word is None
         self._began = time.monotonic()
+        self._feeder = (
+            None if call.source is None else _Feeder(call.source, process.stdin)
+        )
 
     def hold(self) -> tuple[bytes, str]:
         """Return stdout and stderr once git has ended."""
@@ -55,6 +59,8 @@ class Conversation:
                         self._take(selector, key.fileobj, key.data)
         self._process.wait()
         self._flush_line()
+        if self._feeder is not None:
+            self._feeder.end()
         return b"".join(self._stdout), self._stderr.decode("utf-8", "replace")
 
     def _register(self, selector: selectors.BaseSelector) -> None:
@@ -63,7 +69,9 @@ class Conversation:
             if stream is not None:
                 os.set_blocking(stream.fileno(), False)
                 selector.register(stream, selectors.EVENT_READ, kind)
-        if process.stdin is not None:
+        if self._feeder is not None:
+            self._feeder.start()
+        elif process.stdin is not None:
             if self._call.stdin:
                 os.set_blocking(process.stdin.fileno(), False)
                 selector.register(process.stdin, selectors.EVENT_WRITE, "in")
@@ -107,8 +115,14 @@ class Conversation:
             if self._call.on_stderr is not None:
                 self._call.on_stderr(text)
             # Progress ends in a carriage return and is not worth keeping.
-            if not text.endswith("\r") and len(self._stderr) < _MAX_STDERR:
+            if not text.endswith("\r") and len(self._stderr) < self._room(text):
                 self._stderr += byte_line
+
+    @staticmethod
+    def _room(text: str) -> int:
+        """Leave room for the reason behind any number of warnings."""
+        loud = text.startswith(("error: ", "fatal: "))
+        return 2 * _MAX_STDERR if loud else _MAX_STDERR
 
     def _split(self, data: bytes) -> Iterator[bytes]:
         self._line += data
@@ -140,3 +154,34 @@ class Conversation:
         if not self._heard and quiet is not None and late > quiet.total_seconds():
             msg = f"git {call.args[0]}: nothing heard for {quiet}; {_UNTOUCHED}"
             raise Unavailable(msg)
+
+
+class _Feeder(threading.Thread):
+    """Passes what a source yields on to stdin, while others read what git says."""
+
+    def __init__(self, source: Iterator[bytes], stdin: IO[bytes] | None) -> None:
+        super().__init__(name="feeder", daemon=True)
+        self._source = source
+        self._stdin = stdin
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._feed()
+        except BrokenPipeError:
+            return  # git ended early; its status tells why
+        except BaseException as exc:  # noqa: BLE001 - raised again by `end`
+            self._failure = exc
+
+    def end(self) -> None:
+        """Wait for the end of the source; raise what broke it, if anything did."""
+        self.join(_FAREWELL)
+        if self._failure is not None:
+            raise self._failure
+
+    def _feed(self) -> None:
+        if self._stdin is None:
+            return
+        with self._stdin:
+            for block in self._source:
+                self._stdin.write(block)

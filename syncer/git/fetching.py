@@ -17,6 +17,7 @@ from syncer.git.durable import make_directories, replace
 from syncer.git.layout import object_count, packs, write_config
 from syncer.git.policy import findings
 from syncer.git.progress import parse
+from syncer.git.receiving import Receiver
 from syncer.git.remote import FIRST_WORD
 from syncer.model.content import RefSnapshot
 from syncer.model.runs import Incoming
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from syncer.git.remote import Remote
     from syncer.model.content import Finding
     from syncer.model.runs import Progress
+    from syncer.ports import PackSource
 
 #: With more refs than this, only some are offered as haves.
 MAX_TIPS = 256
@@ -51,7 +53,8 @@ class Fetcher:
     ) -> Incoming:
         """Bring a whole repository into a place of its own."""
         make_directories(self.layout.incoming)
-        extra = [p for p in scope if p not in {"refs/heads/", "refs/tags/"}]
+        # A clone brings all heads and tags; naming one twice is an error.
+        extra = [p for p in scope if not p.startswith(("refs/heads/", "refs/tags/"))]
         specs = [
             part for p in extra for part in ("-c", f"remote.origin.fetch=+{p}*:{p}*")
         ]
@@ -76,16 +79,36 @@ class Fetcher:
         return _cloned(first, target, scope, findings(stderr))
 
     def by_id(
-        self, remote: Remote, published: RefSnapshot, target: RefSnapshot
+        self,
+        remote: Callable[[], Remote],
+        published: RefSnapshot,
+        target: RefSnapshot,
+        source: PackSource | None = None,
     ) -> Incoming:
-        """Bring what `target` has and `published` has not."""
+        """Bring what `target` has and `published` has not.
+
+        On the probe's connection where the host can, else by `git fetch`, which
+        is slower and knows every server.
+        """
         have = {ref.oid for ref in published.refs.values()}
         want = sorted({ref.oid for ref in target.refs.values()} - have)
         if not want:
             return Incoming(target, exact=True)
         make_directories(self.layout.quarantine / "pack")
         tips = _tips(published, target)
-        stderr = self._run(
+        stderr = None
+        if source is not None:
+            stderr = Receiver(
+                self.git, self.layout, self.holder, self.deadline, self._hear
+            ).receive(source, want, tips)
+        if stderr is None:
+            few = tips if len(published.refs) > MAX_TIPS else []
+            stderr = self._fetch(remote(), want, few)
+        self._mark_checked(want)
+        return _arrived(packs(self.layout.quarantine), target, findings(stderr))
+
+    def _fetch(self, remote: Remote, want: Sequence[str], tips: Sequence[str]) -> str:
+        return self._run(
             [
                 "fetch",
                 "--stdin",
@@ -102,17 +125,10 @@ class Fetcher:
             repository=self.layout.repository,
             stdin="".join(f"{oid}\n" for oid in want).encode(),
         )
-        self._mark_checked(want)
-        return _arrived(packs(self.layout.quarantine), target, findings(stderr))
 
     def environment(self) -> dict[str, str]:
         """Let git see the quarantine, and the published objects behind it."""
-        if not self.layout.quarantine.is_dir():
-            return {}
-        return {
-            "GIT_OBJECT_DIRECTORY": str(self.layout.quarantine),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.layout.objects),
-        }
+        return self.layout.environment()
 
     def _run(
         self,
@@ -167,14 +183,12 @@ def write_skip_list(layout: Layout, accepted: Iterable[str]) -> None:
 
 
 def _tips(published: RefSnapshot, target: RefSnapshot) -> list[str]:
-    """Bound the haves of a repository with very many refs.
+    """Return the haves that a server can use: few, the best first.
 
-    The old values of what moved, and the branches, are what a server can use;
-    a list of every tag only costs round trips.
+    They are the old values of what moved, and the branches; with very many refs,
+    a list of every one would only cost round trips.
     """
     old = published.upstream
-    if len(published.refs) <= MAX_TIPS:
-        return []
     moved = [
         ref.oid
         for name, ref in old.items()

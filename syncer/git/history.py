@@ -42,27 +42,28 @@ class History:
             lost = self._unreachable(moved, [c.new for c in listed if c.new])
             rewound = {c.ref for c in moved if c.old in lost}
         else:
-            rewound = {c.ref for c in moved if not self._is_ancestor(c.old, c.new)}
+            rewound = {c.ref for c in moved if not self._is_forward(c)}
         return [
             replace(c, kind=ChangeKind.REWOUND) if c.ref in rewound else c
             for c in listed
         ]
 
-    def peel(self, target: RefSnapshot, names: Sequence[str]) -> RefSnapshot:
-        """Return `target` with what `names` peel to read from the objects.
+    def peel(self, target: RefSnapshot, changes: Iterable[RefChange]) -> RefSnapshot:
+        """Return `target` with what its changed refs peel to read from the objects.
 
         Upstream's word for it would be passed on to consumers unchecked.
 
         Raises:
             IntegrityError: a tip is absent, or a branch is not a commit.
         """
+        changes = list(changes)
+        proven = self.proven(changes)
+        names = [c.ref for c in changes if c.new and c.ref not in proven]
         oids = list(dict.fromkeys(target.refs[name].oid for name in names))
-        if not oids:
-            return target
-        kinds = self._kinds(oids)
+        kinds = self._kinds(oids) if oids else {}
         tags = [oid for oid in oids if kinds.get(oid) == "tag"]
         peeled = self._peeled(tags)
-        refs = dict(target.refs)
+        refs = {**target.refs, **{n: Ref(target.refs[n].oid) for n in proven}}
         for name in names:
             oid = refs[name].oid
             kind = kinds.get(oid)
@@ -76,25 +77,38 @@ class History:
         return RefSnapshot(refs, target.head)
 
     @staticmethod
-    def unproven(changes: Iterable[RefChange]) -> list[str]:
-        """Return the refs whose new tip `classify` has not looked at."""
-        new = [change for change in changes if change.new is not None]
-        moved = [c.ref for c in new if c.old and not c.ref.startswith("refs/tags/")]
-        proven = set(moved) if len(moved) <= MAX_SINGLE else set()
-        return [change.ref for change in new if change.ref not in proven]
+    def proven(changes: Iterable[RefChange]) -> set[str]:
+        """Return the branches whose new tips `classify` has found to be commits."""
+        moved = [
+            c.ref
+            for c in changes
+            if c.old and c.new and not c.ref.startswith("refs/tags/")
+        ]
+        if len(moved) > MAX_SINGLE:
+            return set()
+        return {ref for ref in moved if ref.startswith("refs/heads/")}
 
     @staticmethod
     def _is_branch_move(change: RefChange) -> bool:
         tag = change.ref.startswith("refs/tags/")
         return change.kind is ChangeKind.MOVED and not tag
 
-    def _is_ancestor(self, old: str | None, new: str | None) -> bool:
-        args = ["merge-base", "--is-ancestor", str(old), str(new)]
-        status = self._run(args, check=False)[0]
-        if status not in {0, 1}:
-            msg = f"{new} is not a commit, or did not arrive; {_UNTOUCHED}"
+    def _is_forward(self, change: RefChange) -> bool:
+        """Return whether the new tip comes after the old one.
+
+        `--independent` leaves out what another tip reaches, and prints what a
+        tag peels to instead of it: a new tip that is printed is a commit.
+        """
+        old, new = str(change.old), str(change.new)
+        args = ["merge-base", "--independent", old, new]
+        status, said = self._run(args, check=False)
+        if status == 0 and said.split() == [new]:
+            return True
+        branch = change.ref.startswith("refs/heads/")
+        if branch and new not in said.split() and self._kinds([new]) != {new: "commit"}:
+            msg = f"{change.ref} names {new}, which is no commit; {_UNTOUCHED}"
             raise IntegrityError(msg)
-        return status == 0
+        return False
 
     def _unreachable(self, moved: Iterable[RefChange], new: Iterable[str]) -> set[str]:
         lines = [*(str(c.old) for c in moved), *(f"^{oid}" for oid in new)]

@@ -81,10 +81,25 @@ class Layout:
         """The published object directory."""
         return self.repository / "objects"
 
+    def environment(self) -> dict[str, str]:
+        """Let git see the quarantine, and the published objects behind it."""
+        if not self.quarantine.is_dir():
+            return {}
+        return {
+            "GIT_OBJECT_DIRECTORY": str(self.quarantine),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(self.objects),
+        }
+
     @property
     def superseded(self) -> Path:
         """Which packs were rolled into others, and when."""
         return self.repository / "syncer-superseded.json"
+
+
+def _quoted(path: Path) -> str:
+    """Write a path into a list that git splits at colons (git(1), environment)."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def packs(objects: Path) -> list[Path]:

@@ -12,17 +12,19 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syncer.errors import Locked
+from syncer.errors import Interrupted, Locked
 from syncer.git.durable import make_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import timedelta
 
 _POLL = 0.1
 _ORPHAN_WAIT = 5.0
@@ -57,32 +59,69 @@ class Lease:
 
     def _write(self) -> None:
         text = json.dumps(self._note).encode()
-        os.pwrite(self._fd, text, 0)
-        os.ftruncate(self._fd, len(text))
+        # A note only: the lock itself needs no room on the disk.
+        with suppress(OSError):
+            os.pwrite(self._fd, text, 0)
+            os.ftruncate(self._fd, len(text))
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a lock, and what to tell who did not get it."""
+
+    wait: timedelta = timedelta()
+    hint: str = "wait for it, or try again with --wait"
+    #: Ends the waiting when it is set.
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
-def hold(path: Path, what: str, *, wait: timedelta | None = None) -> Iterator[Lease]:
+def hold(path: Path, what: str, patience: Patience | None = None) -> Iterator[Lease]:
     """Hold the lock file at `path` for the length of a block.
 
     Raises:
         Locked: another process holds it; the message says which.
+        Interrupted: the stop event was set while waiting.
     """
+    patience = patience or Patience()
     make_directories(path.parent)
-    deadline = time.monotonic() + (wait.total_seconds() if wait else 0.0)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + patience.wait.total_seconds()
+    descriptor = _open(path)
     try:
-        while not _try(descriptor):
-            if _end_orphans(descriptor):
-                deadline = max(deadline, time.monotonic() + _ORPHAN_WAIT)
-            if time.monotonic() >= deadline:
-                raise _refused(descriptor, what)
-            time.sleep(_POLL)
+        _wait(descriptor, what, deadline, patience)
+        while not _is_at(path, descriptor):
+            # Its holder removed the mirror, and this file.
+            removed, descriptor = descriptor, _open(path)
+            os.close(removed)
+            _wait(descriptor, what, deadline, patience)
         # Closing, not unlocking, gives it back: what still runs keeps it.
         yield Lease(descriptor)
-        os.ftruncate(descriptor, 0)
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _wait(descriptor: int, what: str, deadline: float, patience: Patience) -> None:
+    while not _try(descriptor):
+        if _end_orphans(descriptor):
+            deadline = max(deadline, time.monotonic() + _ORPHAN_WAIT)
+        if time.monotonic() >= deadline:
+            raise _refused(descriptor, what, patience.hint)
+        if patience.stop.wait(_POLL):
+            msg = f"stopped while {what} was in use; nothing was changed"
+            raise Interrupted(msg)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def _try(descriptor: int) -> bool:
@@ -101,12 +140,12 @@ def _read(descriptor: int) -> dict[str, Any]:
     return note if isinstance(note, dict) else {}
 
 
-def _refused(descriptor: int, what: str) -> Locked:
+def _refused(descriptor: int, what: str, hint: str) -> Locked:
     note = _read(descriptor)
     who = f"process {note.get('pid', '?')} on {note.get('host', '?')}"
     since = note.get("since", "an unknown time")
     msg = f"{what} is in use by {who} since {since}; nothing was changed"
-    return Locked(msg, hint="wait for it, or try again with --wait")
+    return Locked(msg, hint=hint)
 
 
 def _end_orphans(descriptor: int) -> bool:

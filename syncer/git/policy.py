@@ -108,6 +108,12 @@ _TRANSIENT = (
     "remote did not send all necessary objects",
     "not our ref",
     "Empty reply from server",
+    "Recv failure",
+    "Send failure",
+    "transfer closed with",
+    "was not closed cleanly",
+    "GnuTLS recv error",
+    "SSL_read",
     "expected flush after ref listing",
 )
 _ROTTEN = ("is corrupt", "bad object", "inflate", "pack checksum mismatch")

@@ -58,6 +58,12 @@ def leftovers(layout: Layout) -> Iterator[Path]:
     for pattern in _PATTERNS:
         yield from sorted(repository.glob(pattern))
     yield from sorted(repository.glob("refs/**/*.lock"))
+    # A power cut empties what a foreign git has just written; we publish no file.
+    yield from sorted(
+        path
+        for path in repository.glob("refs/**/*")
+        if path.is_file() and path.stat().st_size == 0 and path.suffix != ".lock"
+    )
     yield from _half_packs(layout)
 
 
@@ -119,6 +125,18 @@ def pack_loose_refs(layout: Layout, git: GitCommand, holder: Holder) -> bool:
         )
     )
     return True
+
+
+def drop_unchecked(layout: Layout) -> None:
+    """Remove what a failed fetch left: it may have filled the disk.
+
+    A checked quarantine stays, for the next run to use.
+    """
+    if _reusable(layout):
+        for file in (layout.quarantine / "pack").glob("tmp_*"):
+            file.unlink(missing_ok=True)
+    else:
+        remove_incoming(layout)
 
 
 def remove_incoming(layout: Layout) -> None:

@@ -7,8 +7,10 @@ else moves a ref, so readers see all of a generation or none of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from syncer.errors import SyncerError
 from syncer.git import packed_refs, recovery
 from syncer.git.durable import (
     make_directories,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from syncer.model.content import RefChange
     from syncer.model.names import RepoName
     from syncer.model.runs import Incoming, Intent, Progress
+    from syncer.ports import PackSource
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Repository:
         recovery.remove_incoming(self._layout)
         return self._barrier()
 
-    def fetch(
+    def fetch(  # noqa: PLR0913 - as the port
         self,
         name: RepoName,
         target: RefSnapshot,
@@ -101,16 +104,22 @@ class Repository:
         scope: Sequence[str],
         accepted: Iterable[str] = (),
         progress: Callable[[Progress], None] | None = None,
+        source: PackSource | None = None,
     ) -> Incoming:
         """Bring every object that `target` needs into the quarantine."""
         fetcher = Fetcher(
             self._git, self._layout, self._lease, self._limits.deadline, progress
         )
-        with translated("the fetch"):
-            write_skip_list(self._layout, accepted)
-            if self._layout.repository.exists():
-                return fetcher.by_id(self._remote(name), self.published(), target)
-            return fetcher.clone(self._remote(name), target, scope)
+        try:
+            with translated("the fetch"):
+                write_skip_list(self._layout, accepted)
+                if self._layout.repository.exists():
+                    remote = partial(self._remote, name)
+                    return fetcher.by_id(remote, self.published(), target, source)
+                return fetcher.clone(self._remote(name), target, scope)
+        except SyncerError:
+            recovery.drop_unchecked(self._layout)
+            raise
 
     def classify(
         self, incoming: Incoming, changes: Iterable[RefChange]
@@ -120,8 +129,7 @@ class Repository:
 
     def peel(self, incoming: Incoming, changes: Iterable[RefChange]) -> RefSnapshot:
         """Return what arrived with the changed refs' peeled ids as the objects say."""
-        history = self._history(incoming)
-        return history.peel(incoming.target, history.unproven(changes))
+        return self._history(incoming).peel(incoming.target, changes)
 
     def _history(self, incoming: Incoming) -> History:
         layout = self._layout

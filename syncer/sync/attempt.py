@@ -7,6 +7,7 @@ intent row before the rename, the rename before the finish row.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from syncer.model.content import RefSnapshot, diff, keep_lost
@@ -15,6 +16,9 @@ from syncer.sync import guard
 from syncer.sync.record import counts, notes, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from syncer.model.content import Ref, RefChange
     from syncer.model.runs import Held, Incoming, Probe, RepoState, SyncRun
     from syncer.ports import BareRepository, ProgressSink
     from syncer.sync.world import World
@@ -95,6 +99,7 @@ class Attempt:
             scope=self._scope,
             accepted=self._world.catalog.accepted_objects(state.id),
             progress=self._progress,
+            source=partial(self._world.forge.pack, state.name),
         )
         self.current = replace(
             self.current,
@@ -117,8 +122,9 @@ class Attempt:
             incoming, diff(published.upstream, incoming.target.refs)
         )
         peeled = repository.peel(incoming, changes)
+        refs = _unheard(published, peeled, changes)
         kept = keep_lost(published.kept, changes, world.clock.now().date().isoformat())
-        target = RefSnapshot({**kept, **peeled.refs}, peeled.head or published.head)
+        target = RefSnapshot({**kept, **refs}, peeled.head or published.head)
         beside = _beside(published, target)
         intent = Intent(
             run_id=self.current.id,
@@ -144,7 +150,8 @@ class Attempt:
             counts=counts(changes),
             notes=notes(changes, published, target),
         )
-        return world.catalog.finish(intent, receipt, run)
+        self.current = world.catalog.finish(intent, receipt, run)
+        return self.current
 
     def _ended(self, outcome: Outcome, generation: int = 0) -> SyncRun:
         return replace(
@@ -157,6 +164,20 @@ class Attempt:
 
 def _oids(snapshot: RefSnapshot) -> dict[str, str]:
     return {name: ref.oid for name, ref in snapshot.upstream.items()}
+
+
+def _unheard(
+    published: RefSnapshot, peeled: RefSnapshot, changes: Iterable[RefChange]
+) -> dict[str, Ref]:
+    """Return the new refs; what stayed peels to what we found ourselves, then.
+
+    Upstream's word for it would be passed on to consumers unchecked.
+    """
+    changed = {change.ref for change in changes}
+    return {
+        name: ref if name in changed else published.refs[name]
+        for name, ref in peeled.refs.items()
+    }
 
 
 def _beside(published: RefSnapshot, target: RefSnapshot) -> RefSnapshot | None:

@@ -99,15 +99,15 @@ class Pipeline:
             with world.store.lease(visit.state.path, wait=wait) as repository:
                 return attempt.run(repository, visit.probe)
         except Dangerous as exc:
-            return self._hold(attempt.current, exc)
+            return self._hold(attempt.current, visit.state.held, exc)
         except Exception as exc:  # noqa: BLE001 - as in `probe`
             return self._fail(attempt.current, self._ours(attempt.current, exc))
 
     def recover(self, state: RepoState) -> bool:
         """Finish or forget what a dead run left of a mirror; True if there was any."""
         world = self._world
-        intent = world.catalog.intent(state.id)
         with world.store.lease(state.path) as repository:
+            intent = world.catalog.intent(state.id)
             return settle(world, repository, state, intent)
 
     def maintain(self, state: RepoState, *, idle: bool = False) -> bool:
@@ -137,6 +137,12 @@ class Pipeline:
         return _defect(exc)
 
     def _fail(self, run: SyncRun, exc: SyncerError) -> SyncRun:
+        if run.outcome is not None:
+            # It is recorded already; what failed is giving the lease back.
+            log.warning(
+                "trouble after a run", extra={"repo": str(run.name), "error": str(exc)}
+            )
+            return run
         failed = replace(
             run,
             outcome=Outcome.FAILED,
@@ -149,8 +155,10 @@ class Pipeline:
         self._close(failed, None)
         return failed
 
-    def _hold(self, run: SyncRun, exc: Dangerous) -> SyncRun:
+    def _hold(self, run: SyncRun, before: Held | None, exc: Dangerous) -> SyncRun:
         now = self._world.clock.now()
+        known = before is not None and before.oid == exc.oid
+        since = before.since if before is not None and known else now
         held = replace(
             run,
             outcome=Outcome.HELD,
@@ -160,7 +168,7 @@ class Pipeline:
             f"--object {exc.oid}",
             exit_code=exc.exit_code,
         )
-        self._close(held, Held(str(exc), now, oid=exc.oid))
+        self._close(held, Held(str(exc), since, oid=exc.oid))
         return held
 
     def _close(self, run: SyncRun, held: Held | None) -> None:

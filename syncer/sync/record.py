@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_DIED = "the process died; the refs stayed as before"
+
 
 def settle(
     world: World, repository: BareRepository, state: RepoState, intent: Intent | None
@@ -30,26 +32,26 @@ def settle(
             "leftovers of a dead run removed",
             extra={"repo": str(state.name), "swept": list(recovery.swept)},
         )
-    if intent is None:
-        return False
     now = world.clock.now()
-    if recovery.finished is None:
-        world.catalog.forget(intent, now, "the process died; the refs stayed as before")
-        return True
-    run = SyncRun(
-        intent.run_id,
-        state.id,
-        state.name,
-        world.catalog.run_trigger(intent.run_id),
-        intent.probed,
-        stage=Stage.RECORD,
-        outcome=Outcome.CHANGED,
-        ended=now,
-        counts=counts(intent.changes),
-        notes=("the process died after the refs moved; finished afterwards",),
-    )
-    world.catalog.finish(intent, recovery.finished, run)
-    return True
+    if intent is not None and recovery.finished is not None:
+        run = SyncRun(
+            intent.run_id,
+            state.id,
+            state.name,
+            world.catalog.run_trigger(intent.run_id),
+            intent.probed,
+            stage=Stage.RECORD,
+            outcome=Outcome.CHANGED,
+            ended=now,
+            counts=counts(intent.changes),
+            notes=("the process died after the refs moved; finished afterwards",),
+        )
+        world.catalog.finish(intent, recovery.finished, run)
+    elif intent is not None:
+        world.catalog.forget(intent, now, _DIED)
+    # Whatever is open now is dead: the lease is ours.
+    dead = world.catalog.abandon_runs(state.id, now, _DIED)
+    return intent is not None or dead > 0
 
 
 def counts(changes: Iterable[RefChange]) -> dict[str, int]:

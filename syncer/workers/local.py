@@ -102,6 +102,8 @@ class LocalWorkers:
             self._busy.difference_update(dropped)
         self._probing.shutdown(wait=True, cancel_futures=True)
         self._running.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            self._busy.clear()  # of the probes that never began
 
     def _track(self, future: Future[None]) -> None:
         self._futures.add(future)
@@ -110,13 +112,23 @@ class LocalWorkers:
     def _untrack(self, future: Future[None]) -> None:
         with self._lock:
             self._futures.discard(future)
+        exc = None if future.cancelled() else future.exception()
+        if exc is not None:
+            log.error("work on a mirror ended by a defect", exc_info=exc)
 
     def _probe(self, state: RepoState, trigger: Trigger) -> None:
-        visit = self._runner.probe(state, trigger)
+        try:
+            visit = self._runner.probe(state, trigger)
+        except BaseException:
+            self._release(state.id)
+            raise
         if visit.run is not None:
             self._finished(visit.run)
             return
         with self._lock:
+            if self._closed:
+                self._busy.discard(state.id)
+                return
             self._waiting.append((visit, trigger))
             self._dispatch()
 

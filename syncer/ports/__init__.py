@@ -1,0 +1,26 @@
+"""The seams: what `sync/` needs of the world, and what failure leaves behind.
+
+Each port has a fake in `tests/fakes.py` and a contract in `tests/contracts/`
+that the fake and every real adapter pass.
+"""
+
+from __future__ import annotations
+
+from syncer.ports.catalog import Catalog, ProbeLog
+from syncer.ports.sinks import ProgressSink
+from syncer.ports.store import BareRepository, GitStore
+from syncer.ports.upstream import Forge, PackSource
+from syncer.ports.work import Clock, Runner, WorkQueue
+
+__all__ = [
+    "BareRepository",
+    "Catalog",
+    "Clock",
+    "Forge",
+    "GitStore",
+    "PackSource",
+    "ProbeLog",
+    "ProgressSink",
+    "Runner",
+    "WorkQueue",
+]

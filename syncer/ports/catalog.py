@@ -1,0 +1,162 @@
+"""What we know.  One call is one transaction; no row leaves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from syncer.model.content import Finding, RefChange, RefSnapshot
+    from syncer.model.names import RepoName
+    from syncer.model.runs import (
+        AuditEvent,
+        Held,
+        Intent,
+        LagSample,
+        Probe,
+        ProbeResult,
+        Receipt,
+        RepoState,
+        SyncRun,
+        Trigger,
+    )
+
+
+class Catalog(Protocol):
+    """What we know.  One call is one transaction; no row leaves."""
+
+    def reconcile(self, wanted: Iterable[tuple[RepoName, str]], now: datetime) -> None:
+        """Make the active mirrors those of the configuration: (name, tier).
+
+        A name that is no longer wanted becomes REMOVED; nothing is deleted.
+        """
+
+    def states(self) -> list[RepoState]:
+        """Return every mirror that is configured, by name."""
+
+    def state(self, name: RepoName) -> RepoState:
+        """Return one mirror, also a removed one.
+
+        Raises:
+            UnknownMirror: there is no such row.
+        """
+
+    def set_paused(self, name: RepoName, event: AuditEvent, *, paused: bool) -> None:
+        """Take a mirror out of the schedule, or back in."""
+
+    def accept(self, name: RepoName, event: AuditEvent, *, oid: str | None) -> Held:
+        """Mark what holds the mirror as accepted, or accept one object.
+
+        Raises:
+            PermanentError: nothing is held.
+        """
+
+    def purge(self, name: RepoName, event: AuditEvent) -> None:
+        """Delete every row of a REMOVED mirror, its history included.
+
+        Audit events stay.
+
+        Raises:
+            UnknownMirror: there is no such row.
+            PermanentError: the mirror is still configured.
+        """
+
+    def accepted_objects(self, mirror_id: int) -> list[str]:
+        """Return the object ids whose fsck findings a person accepted."""
+
+    def flush_probes(self, results: Sequence[ProbeResult]) -> None:
+        """Store unchanged probes, all in one commit."""
+
+    def open_run(
+        self,
+        state: RepoState,
+        trigger: Trigger,
+        started: datetime,
+        *,
+        observed: datetime | None,
+    ) -> int:
+        """Start a run and, with `observed`, the lag clock; return the run's id."""
+
+    def confirm(
+        self, state: RepoState, probe: Probe, stamp: str, refs: RefSnapshot
+    ) -> None:
+        """Record that the published refs were found equal to upstream's.
+
+        Like a finish without changes: no run, no generation, but the digest
+        counts from here on and the lag clock stops.
+        """
+
+    def close_run(self, run: SyncRun, *, held: Held | None = None) -> None:
+        """Record a run that published nothing: failed or held.
+
+        A run with id 0 was never opened and gets its row here.  An interrupted
+        one (exit code 130) does not count as a failure of upstream's.
+        """
+
+    def intend(self, intent: Intent) -> None:
+        """Record what is about to be published."""
+
+    def intent(self, mirror_id: int) -> Intent | None:
+        """Return the intent that no finish has closed, if any."""
+
+    def finish(self, intent: Intent, receipt: Receipt, run: SyncRun) -> SyncRun:
+        """Record that an intent is published, with its changes and lag sample.
+
+        Return the run with its generation.
+        """
+
+    def forget(self, intent: Intent, ended: datetime, reason: str) -> None:
+        """Remove an intent whose rename never happened; its run failed."""
+
+    def maintained(self, mirror_id: int, at: datetime, size: int) -> None:
+        """Record that a repository's packs are in order."""
+
+    def abandon_runs(self, mirror_id: int, ended: datetime, reason: str) -> int:
+        """Mark the open runs of a mirror as failed; return how many there were.
+
+        For whoever holds the mirror's lease: what is open then is dead.
+        """
+
+    def run_trigger(self, run_id: int) -> Trigger:
+        """Return why a run was started."""
+
+    def unfinished(self) -> list[RepoState]:
+        """Return the mirrors whose last run has neither finished nor failed."""
+
+    def runs(self, name: RepoName | None, limit: int) -> list[SyncRun]:
+        """Return the latest runs, newest first."""
+
+    def ref_changes(
+        self, name: RepoName, limit: int
+    ) -> list[tuple[datetime, int, RefChange]]:
+        """Return (when, generation, change), newest first."""
+
+    def findings(self, mirror_id: int) -> list[Finding]:
+        """Return what fsck reported of a mirror, by object."""
+
+    def lag_samples(self, since: datetime) -> list[LagSample]:
+        """Return the changes published since an instant, oldest first."""
+
+    def audit(self, event: AuditEvent) -> None:
+        """Append an event."""
+
+    def audit_events(self, limit: int) -> list[AuditEvent]:
+        """Return the latest events, newest first."""
+
+    def host_capabilities(self) -> dict[str, str]:
+        """Return what hosts' git servers can do, as `upstream/` wrote it."""
+
+    def store_capabilities(self, host: str, capabilities: str, at: datetime) -> None:
+        """Keep what a host's git server can do."""
+
+    def close(self) -> None:
+        """Give back connections."""
+
+
+class ProbeLog(Protocol):
+    """Where unchanged probes wait for their flush."""
+
+    def add(self, result: ProbeResult) -> None:
+        """Note one result; it may be flushed some seconds later."""
