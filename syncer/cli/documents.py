@@ -1,0 +1,109 @@
+"""Values become the JSON that `--json` prints; keys name their units.
+
+A name that is not UTF-8 is shown with replacement characters and has its
+bytes beside it, in base64, under the same key with `_b64`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from syncer.cli.render import printable, raw, stamp, word_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from syncer.model.content import Finding, RefChange
+    from syncer.model.runs import Held, SyncRun
+    from syncer.schedule.lag import Freshness
+
+Document = dict[str, Any]
+
+
+def name_of(key: str, text: str | None) -> Document:
+    """Return a name that may not be UTF-8 under `key`, its bytes if need be."""
+    if text is None:
+        return {key: None}
+    encoded = raw(text)
+    return {key: printable(text)} | ({} if encoded is None else {f"{key}_b64": encoded})
+
+
+def mirror(fresh: Freshness) -> Document:
+    """Return a mirror's state."""
+    state = fresh.state
+    return {
+        "repository": state.name.short,
+        "host": state.name.host,
+        "owner": state.name.owner,
+        "name": state.name.name,
+        "path": state.path,
+        "tier": state.tier,
+        "state": fresh.word.value,
+        "activity": state.activity.value,
+        "lag_seconds": fresh.lag.total_seconds(),
+        "behind_seconds": fresh.behind.total_seconds(),
+        "staleness_seconds": fresh.staleness.total_seconds(),
+        "target_seconds": fresh.target.total_seconds(),
+        "generation": state.generation,
+        "refs": state.ref_count,
+        **name_of("head", state.head),
+        "size_bytes": state.size,
+        "last_attempt": stamp(state.last_attempt),
+        "last_success": stamp(state.last_success),
+        "last_change": stamp(state.last_change),
+        "failures": state.failures,
+        "error": None if state.error is None else printable(state.error),
+        "held": None if state.held is None else held(state.held),
+    }
+
+
+def held(reason: Held) -> Document:
+    """Return why a mirror waits."""
+    return {
+        "reason": printable(reason.reason),
+        "since": stamp(reason.since),
+        "accepted": reason.accepted,
+        "object": reason.oid,
+        "deletions": [name_of("ref", ref) for ref in reason.deletions],
+    }
+
+
+def run(ended: SyncRun) -> Document:
+    """Return a run."""
+    word = word_of(ended)
+    took = ended.took
+    return {
+        "repository": ended.name.short,
+        "trigger": ended.trigger.value,
+        "outcome": None if ended.outcome is None else ended.outcome.value,
+        "state": None if word is None else word.value,
+        "stage": ended.stage.value,
+        "started": stamp(ended.started),
+        "ended": stamp(ended.ended),
+        "took_seconds": None if took is None else took.total_seconds(),
+        "generation": ended.generation,
+        "refs": dict(ended.counts),
+        "objects": ended.objects,
+        "received_bytes": ended.received,
+        "error": None if ended.error is None else printable(ended.error),
+        "hint": ended.hint,
+        "exit_code": ended.exit_code,
+        "notes": [printable(note) for note in ended.notes],
+    }
+
+
+def change(when: datetime, generation: int, changed: RefChange) -> Document:
+    """Return how one ref changed."""
+    return {
+        "at": stamp(when),
+        "generation": generation,
+        **name_of("ref", changed.ref),
+        "kind": changed.kind.value,
+        "old": changed.old,
+        "new": changed.new,
+    }
+
+
+def finding(found: Finding) -> Document:
+    """Return what fsck reports of an object."""
+    return {"object": found.oid, "check": found.check, "text": printable(found.text)}

@@ -1,0 +1,1 @@
+"""Tests of this kind: acceptance; the real command against a real git server."""
