@@ -1,0 +1,1 @@
+"""Real git, real servers and real processes together."""

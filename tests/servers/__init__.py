@@ -1,0 +1,1 @@
+"""Real servers on loopback, on free ports, that go wrong when told to."""
