@@ -29,8 +29,14 @@ from typing import TYPE_CHECKING, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from sqlalchemy import Engine, event  # noqa: E402 - as below
+
+from syncer.bootstrap import build as start  # noqa: E402 - as below
+from syncer.catalog import database  # noqa: E402 - as below
+from syncer.config import load  # noqa: E402 - as below
 from syncer.model.content import DEFAULT_SCOPE  # noqa: E402 - found by the line above
-from syncer.model.names import RepoName  # noqa: E402 - as above
+from syncer.model.names import GITHUB, RepoName  # noqa: E402 - as above
+from syncer.model.runs import Trigger  # noqa: E402 - as above
 from syncer.upstream.egress import Egress  # noqa: E402 - as above
 from syncer.upstream.refs import HttpForge  # noqa: E402 - as above
 from syncer.upstream.session import Session  # noqa: E402 - as above
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
 
 THREADS = 32
 MIRRORS = 8
+SWEPT = 1000
 UPSTREAM = "upstream.example"
 
 
@@ -233,8 +240,111 @@ def large(rounds: int, cores: tuple[int, int]) -> Iterator[Ratio]:
     )
 
 
+def process(rounds: int, cores: tuple[int, int]) -> Iterator[Ratio]:
+    """Compare the whole `syncer sync` process with `git fetch` in parallel.
+
+    Start-up included, on all processors, over mirrors that are real.
+    """
+    os.sched_setaffinity(0, set(cores))
+    with tempfile.TemporaryDirectory(prefix="bench-probe-") as name:
+        place = Path(name)
+        origin = build(place / "0.git", commits=200, branches=25, tags=25)
+        refs = [(oid, name, None) for name, oid in sorted(origin.refs().items())]
+        with ReplayServer(refs, core=cores[1]) as server:
+            config = _mirrored(place, origin.path, server)
+            commits, rows = _written(config)
+            words = [sys.executable, "-m", "syncer", "--config", str(config), "sync"]
+
+            def sync() -> None:
+                done = subprocess.run(
+                    words, cwd=ROOT, check=True, capture_output=True, text=True
+                )
+                assert f" {SWEPT:,} unchanged" in done.stdout, done.stdout
+
+            count = 100
+            refspecs = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+
+            def fetch(number: int) -> None:
+                mirror = place / f"mirror/git/github.com/owner/r{number}.git"
+                url = f"{server.url}/owner/r{number}.git"
+                words = ("fetch", "--quiet", "--prune", url)
+                git(server, "--git-dir", str(mirror), *words, *refspecs)
+
+            def work() -> None:
+                with ThreadPoolExecutor(MIRRORS) as pool:
+                    list(pool.map(fetch, range(count)))
+
+            ours, theirs = alternate(
+                rounds,
+                lambda: measure(SWEPT, sync),
+                lambda: measure(count, work),
+            )
+    what = f"`syncer sync` over {SWEPT:,} unchanged mirrors"
+    yield Ratio(
+        f"{what}, start-up included, against `git fetch`, {MIRRORS} at once",
+        theirs.wall / ours.wall,
+        20,
+        f"{ours.wall * SWEPT:.2f} s",
+        f"{theirs.wall * SWEPT:.1f} s",
+    )
+    yield Ratio(
+        f"{what}: ten commits allowed by those made",
+        10 / commits,
+        1,
+        f"{commits} commits, {rows} ref rows",
+        "moves no ref either",
+    )
+    assert rows == 0
+
+
+def _mirrored(place: Path, origin: Path, server: ReplayServer) -> Path:
+    """Lay out mirrors that are equal to what the upstream says; return the file."""
+    repos = "".join(f'[[repo]]\nname = "owner/r{n}"\n' for n in range(SWEPT))
+    path = place / "repos.toml"
+    path.write_text(
+        f'[syncer]\ndata = "mirror"\n[host."github.com"]\ngit = "{server.url}"\n'
+        f'ca = "{server.ca_pem}"\nprivate = true\nprobes = 1e9\n{repos}',
+        encoding="utf-8",
+    )
+    config = load(path, {})
+    config.data.mkdir()
+    database.upgrade(config.catalog_url)
+    app = start(config)
+    app.reconcile()
+    for state in app.catalog.states():
+        shutil.copytree(origin, app.store.path(state.path))
+        probe = app.forge.probe(state.name, DEFAULT_SCOPE)
+        stamp = app.store.stamp(state.path) or ""
+        app.catalog.confirm(state, probe, stamp, probe.read())
+    app.close()
+    return path
+
+
+def _written(config: Path) -> tuple[int, int]:
+    """Return how many commits and rows of refs one sweep makes."""
+    app = start(load(config, {}))
+    commits = 0
+
+    def count(_connection: object) -> None:
+        nonlocal commits
+        commits += 1
+
+    event.listen(Engine, "commit", count)
+    workers = app.workers(on_end=lambda _run: None)
+    for state in app.catalog.states():
+        workers.submit(state, Trigger.COMMAND)
+    workers.join()
+    app.probes.flush()
+    event.remove(Engine, "commit", count)
+    name = RepoName(GITHUB, "owner", "r0")
+    rows = len(app.catalog.ref_changes(name, 10))
+    workers.close()
+    app.close()
+    return commits, rows
+
+
 #: Each section compares one workload; it is given rounds and (ours, upstream's) core.
-SECTIONS = (small, large)
+SECTIONS = (small, large, process)
 
 
 def main() -> int:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from syncer.bootstrap import App
 
 SYNCS = 100
-COMMITS = 50_000
+COMMITS = 60_000
+#: As many as a large project has: what a walk over trees costs depends on it.
+FILES = 20_000
 ROUNDS = 3
 
 
@@ -35,7 +37,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         place = Path(name)
         repository = build_repository(
-            place / "up/o/large.git", commits=COMMITS, branches=50, tags=50
+            place / "up/o/large.git",
+            commits=COMMITS,
+            files=FILES,
+            branches=50,
+            tags=50,
         )
         with upstream(place / "up") as server:
             kept, bare = (_mirror(place / x, server) for x in ("kept", "bare"))
