@@ -16,8 +16,8 @@ RUN := .venv/.installed-run
 DEV := .venv/.installed-dev
 CHECKED := syncer tests bench migrations
 
-# What the tests start that Debian has: a catalog server.
-PACKAGES := git postgresql
+# What the tests start that Debian has: servers of upstreams and of the catalog.
+PACKAGES := git postgresql openssh-server
 
 ##@ Use
 
@@ -58,10 +58,10 @@ format: $(DEV) ## Put the code in its format
 
 .PHONY: bench
 bench: $(DEV) ## Measure against git, side by side, printing ratios
-	@for each in $$(grep -lE '^if __name__ == .__main__.:' bench/*); do \
+	@missed=0; for each in $$(grep -lE '^def main\(\) -> int:' bench/*.py); do \
 	  echo "=== $$each"; \
-	  PYTHONPATH=. $(BIN)/python "$$each" $(ARGS); \
-	done
+	  PYTHONPATH=. $(BIN)/python "$$each" $(ARGS) || missed=1; \
+	done; exit $$missed
 
 .PHONY: clean
 clean: ## Remove what was built and cached; what was mirrored stays

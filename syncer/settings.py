@@ -52,9 +52,13 @@ def _parse_name(value: object) -> RepoName:
         raise ValueError(str(exc)) from None
 
 
+# A user belongs into an ssh address alone: it is no secret there.
+_BASE = r"(?:https?://|ssh://(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?)[^/@?#\s]+(?:/[^?#\s]*)?"
+
+
 def _check_base(value: str) -> str:
-    if re.fullmatch(r"(?:https?|ssh)://[^/@?#\s]+(?:/[^?#\s]*)?", value) is None:
-        msg = "write an address like https://ghe.corp, without user or query"
+    if re.fullmatch(_BASE, value) is None:
+        msg = "write an address like https://ghe.corp or ssh://git@ghe.corp"
         raise ValueError(msg)
     return value.rstrip("/")
 
@@ -129,7 +133,10 @@ class Host(_Model):
     @property
     def base(self) -> str:
         """The address that OWNER/NAME.git is appended to."""
-        return self.git or f"{self.protocol}://{self._name}"
+        if self.git is not None:
+            return self.git
+        user = "git@" if self.protocol == "ssh" else ""
+        return f"{self.protocol}://{user}{self._name}"
 
     def url(self, repo: RepoName) -> str:
         """Return the address of a repository, without any secret."""

@@ -14,11 +14,15 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from syncer.errors import GitFailed, NotInitialised
+from syncer.errors import GitFailed, NotInitialised, SyncerError
 from syncer.git.call import Call, Completed, Holder
 from syncer.git.conversation import Conversation
 from syncer.git.policy import BASE, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Call", "Completed", "GitCommand", "Holder", "environment"]
 
@@ -35,10 +39,18 @@ class GitCommand:
         *,
         max_file: int = 0,
         stop: threading.Event | None = None,
+        first: Callable[[GitCommand], object] | None = None,
     ) -> None:
+        """Limit files to `max_file` bytes (0: not at all), and end all on `stop`.
+
+        `first` is called before the first command: a program that starts no
+        git need not have a good one.
+        """
         self._program = program
         self._max_file = max_file
         self._stop = stop or threading.Event()
+        self._first = first
+        self._lock = threading.RLock()  # looking first runs git itself
         self.started = 0  # processes, for those who promise to start none
 
     @property
@@ -63,6 +75,7 @@ class GitCommand:
             Unavailable: the deadline passed, or nothing was heard for too long.
             Interrupted: the stop event was set.
         """
+        self._look_first()
         process = self._start(call)
         try:
             if call.holder is not None:
@@ -76,6 +89,17 @@ class GitCommand:
             what = f"git {call.args[0]}"
             raise failure(what, process.returncode, stderr)
         return Completed(process.returncode, stdout, stderr)
+
+    def _look_first(self) -> None:
+        with self._lock:
+            first, self._first = self._first, None
+            if first is None:
+                return
+            try:
+                first(self)
+            except SyncerError:
+                self._first = first  # it is no better the next time
+                raise
 
     def _start(self, call: Call) -> subprocess.Popen[bytes]:
         from git.cmd import Git  # noqa: PLC0415 - importing it starts `git version`

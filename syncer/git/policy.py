@@ -90,6 +90,8 @@ _WARNING = re.compile("^warning" + _FSCK)
 _REFUSED = re.compile("^error" + _FSCK)
 _STATUS = re.compile(r"The requested URL returned error: (?P<status>\d{3})")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_THEIRS = ("remote: fatal: ", "remote: error: ", "remote: ERROR: ")
+_WRONG_HOST = "whoever answers is not in `known_hosts`; nothing was fetched"
 _GONE = "gone, private or renamed; the mirror is kept as it is"
 _TRANSIENT = (
     "Could not resolve host",
@@ -147,6 +149,9 @@ def failure(what: str, status: int, stderr: str) -> SyncerError:
         http = _STATUS.search(line)
         if http is not None:
             return _http_failure(int(http["status"]))
+    if "Host key verification failed" in stderr:
+        msg = f"Host key verification failed: {_WRONG_HOST}"
+        return AccessDenied(msg, hint="put the host's key into its `known_hosts` file")
     said = f"{what}: {_said(lines)}; published refs are unchanged"
     return _storage_failure(what, status, stderr) or _by_words(said, status, stderr)
 
@@ -200,8 +205,11 @@ def _http_failure(status: int) -> SyncerError:
 
 
 def _said(lines: Iterable[str]) -> str:
-    """Return git's own reason: its last `fatal:` or `error:`, else its last line."""
-    told = [line for line in lines if line.strip()]
+    """Return the reason: upstream's own, else git's last `fatal:` or `error:`."""
+    told = [line.strip() for line in lines if line.strip()]
+    theirs = [line for line in told if line.startswith(_THEIRS)]
+    if theirs:
+        return f"upstream's git says: {theirs[0].partition(': ')[2]}"
     loud = [line for line in told if line.startswith(("fatal: ", "error: "))]
     last = (loud or told or ["git said nothing"])[-1]
     return last.removeprefix("fatal: ").removeprefix("error: ")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: Seconds that a resolved name is believed.
 KEPT = 60.0
 _METADATA_NAMES = frozenset({"metadata", "metadata.google.internal"})
-PORTS = {"https": 443, "http": 80}
+PORTS = {"https": 443, "http": 80, "ssh": 22}
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -207,7 +207,7 @@ def _parts(base: str) -> tuple[str, str, int]:
     except ValueError:
         scheme, name, port = "", None, None
     if scheme not in PORTS or not name:
-        msg = f"{shown(base)} is not asked: only https addresses are"
+        msg = f"{shown(base)} is not asked: only https and ssh addresses are"
         raise EgressRefused(msg)
     return scheme, name, PORTS[scheme] if port is None else port
 
