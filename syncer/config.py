@@ -52,15 +52,19 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         ConfigError: with every problem found, each with file, line and key.
     """
     raw, text = _read(path)
-    lines = _line_numbers(text)
-    origins = dict.fromkeys(lines, str(path))
-    _override(raw, environ, origins)
+    places = {key: f"{path}:{n}" for key, n in _line_numbers(text).items()}
+    origins = dict.fromkeys(places, str(path))
+    overridden = _override(raw, environ)
+    origins |= overridden
+    places |= overridden
     try:
         config = Config.model_validate(_with_default_tiers(raw))
     except ValidationError as exc:
-        problems = tuple(_describe(error, path, lines) for error in exc.errors())
+        problems = tuple(_describe(error, path, places) for error in exc.errors())
         raise _refused(path, problems) from None
-    problems = (*_problems(config, path, lines), *_secret_problems(raw, path, lines))
+    problems = _problems(config, path, places)
+    if "syncer.catalog" not in overridden:
+        problems += _secret_problems(raw, path, places)
     if problems:
         raise _refused(path, problems)
     base = path.resolve().parent if path is not None else Path.cwd()
@@ -118,22 +122,25 @@ def _read(path: Path | None) -> tuple[dict[str, Any], str]:
         raise _refused(path, (f"{path}: not TOML: {exc}",)) from None
 
 
-def _override(
-    raw: dict[str, Any], environ: Mapping[str, str], origins: dict[str, str]
-) -> None:
-    """Lay `SYNCER_<KEY>` over `[syncer]`; a proxy may come from HTTPS_PROXY."""
+def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Lay `SYNCER_<KEY>` over `[syncer]`; return which keys come from where.
+
+    A proxy may come from HTTPS_PROXY.
+    """
+    origins: dict[str, str] = {}
     section = raw.setdefault("syncer", {})
     if not isinstance(section, dict):
-        return
+        return origins
     for key in Syncer.model_fields:
         value = environ.get(f"SYNCER_{key.upper()}")
         if value:
-            section[key] = int(value) if value.isdigit() else value
+            section[key] = int(value) if value.isdecimal() else value
             origins[f"syncer.{key}"] = f"$SYNCER_{key.upper()}"
     proxy = environ.get("HTTPS_PROXY") or environ.get("https_proxy")
     if proxy and "proxy" not in section:
         section["proxy"] = proxy
         origins["syncer.proxy"] = "$HTTPS_PROXY"
+    return origins
 
 
 def _with_default_tiers(raw: dict[str, Any]) -> dict[str, Any]:
@@ -144,22 +151,22 @@ def _with_default_tiers(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _problems(
-    config: Config, path: Path | None, lines: Mapping[str, int]
+    config: Config, path: Path | None, places: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Check what no single key can: tiers exist, names are unique, hosts make sense."""
     found: list[str] = []
     seen: dict[str, int] = {}
     for index, repo in enumerate(config.repo):
-        where = _where(path, lines, ("repo", index, "name"))
+        where = _where(path, places, ("repo", index, "name"))
         first = seen.setdefault(repo.name.identity, index)
         if first != index:
             found.append(f"{where}: {repo.name} is listed twice")
         if repo.tier not in config.tier:
-            at = _where(path, lines, ("repo", index, "tier"))
+            at = _where(path, places, ("repo", index, "tier"))
             known = ", ".join(sorted(config.tier))
             found.append(f"{at}: there is no tier {repo.tier!r}; known: {known}")
     for name, host in config.host.items():
-        at = _where(path, lines, ("host", name))
+        at = _where(path, places, ("host", name))
         if host.git and host.git.startswith("ssh:") and host.protocol != "ssh":
             found.append(f'{at}: an ssh address needs protocol = "ssh"')
         if name == GITHUB and host.protocol == "ssh":
@@ -170,11 +177,11 @@ def _problems(
 
 
 def _secret_problems(
-    raw: dict[str, Any], path: Path | None, lines: Mapping[str, int]
+    raw: dict[str, Any], path: Path | None, places: Mapping[str, str]
 ) -> tuple[str, ...]:
     url = raw.get("syncer", {}).get("catalog", "")
-    if "syncer.catalog" in lines and re.match(r"[^:/]+://[^/@]*:[^/@]*@", url):
-        at = _where(path, lines, ("syncer", "catalog"))
+    if re.match(r"[^:/]+://[^/@]*:[^/@]*@", str(url)):
+        at = _where(path, places, ("syncer", "catalog"))
         said = "a password does not belong in this file"
         return (f"{at}: {said}; use $SYNCER_CATALOG or a pgpass file",)
     return ()
@@ -187,10 +194,10 @@ def _refused(path: Path | None, problems: Sequence[str]) -> ConfigError:
 
 
 def _describe(
-    error: Mapping[str, Any], path: Path | None, lines: Mapping[str, int]
+    error: Mapping[str, Any], path: Path | None, places: Mapping[str, str]
 ) -> str:
     location: tuple[str | int, ...] = tuple(error["loc"])
-    where = _where(path, lines, location)
+    where = _where(path, places, location)
     key = _dotted(location)
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key `{key}`{_suggestion(location)}"
@@ -222,13 +229,13 @@ def _dotted(location: Sequence[str | int]) -> str:
 
 
 def _where(
-    path: Path | None, lines: Mapping[str, int], location: Sequence[str | int]
+    path: Path | None, places: Mapping[str, str], location: Sequence[str | int]
 ) -> str:
     """Return `file:line` of a key, or of the nearest thing above it."""
     for end in range(len(location), 0, -1):
-        line = lines.get(_dotted(location[:end]))
-        if line is not None:
-            return f"{path}:{line}"
+        place = places.get(_dotted(location[:end]))
+        if place is not None:
+            return place
     return str(path or "environment")
 
 

@@ -44,17 +44,24 @@ def parse_size(value: object) -> int:
     if match is None:
         msg = 'write a size like "200M", "10G" or a number of bytes'
         raise ValueError(msg)
-    return int(float(match["count"]) * _FACTORS[match["unit"]])
+    try:
+        return int(float(match["count"]) * _FACTORS[match["unit"]])
+    except OverflowError:
+        msg = "the size is too large"
+        raise ValueError(msg) from None
 
 
 def parse_floor(value: object) -> float | int:
     """Read free space: a share of the file system (`"5%"`) or a size."""
     if isinstance(value, float):
-        return value
+        return _share(value)
     if isinstance(value, str) and value.strip().endswith("%"):
-        share = float(value.strip()[:-1]) / 100
-        if not 0 <= share < 1:
-            msg = "a share of the disk is between 0% and 100%"
-            raise ValueError(msg)
-        return share
+        return _share(float(value.strip()[:-1]) / 100)
     return parse_size(value)
+
+
+def _share(share: float) -> float:
+    if not 0 <= share < 1:
+        msg = "a share of the disk is between 0% and 100%"
+        raise ValueError(msg)
+    return share

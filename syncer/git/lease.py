@@ -107,8 +107,11 @@ def _open(path: Path) -> int:
 
 
 def _wait(descriptor: int, what: str, deadline: float, patience: Patience) -> None:
+    ended = False
     while not _try(descriptor):
-        if _end_orphans(descriptor):
+        if not ended and _end_orphans(descriptor):
+            # Once: one that the kernel cannot end yet would be waited for for ever.
+            ended = True
             deadline = max(deadline, time.monotonic() + _ORPHAN_WAIT)
         if time.monotonic() >= deadline:
             raise _refused(descriptor, what, patience.hint)

@@ -266,6 +266,7 @@ class GitStoreContract:
     def test_a_branch_is_a_commit(self, store: GitStore, upstream: Upstream) -> None:
         """A branch that names a tag object is refused."""
         mirrored(store, upstream.snapshot())
+        upstream.commit()
         tag = upstream.tag("v1")
         told = RefSnapshot({**upstream.snapshot().refs, MAIN: Ref(tag)}, MAIN)
         before = published(store)

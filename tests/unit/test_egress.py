@@ -185,7 +185,7 @@ def test_a_refusal_shows_no_password() -> None:
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("base", ["ssh://forge.corp", "https://forge.corp:port"])
+@pytest.mark.parametrize("base", ["ftp://forge.corp", "https://forge.corp:port"])
 def test_only_http_has_targets(base: str) -> None:
     """A base address that is none of ours is refused with a sentence."""
     with pytest.raises(EgressRefused, match="only https"):
