@@ -16,13 +16,17 @@ from syncer.model.names import RepoName
 from syncer.model.runs import AuditEvent, Trigger
 from syncer.sync.pipeline import Pipeline
 from syncer.sync.world import World
+from syncer.upstream.egress import Egress
+from syncer.upstream.refs import HttpForge
+from syncer.upstream.session import Session
 from tests.fakes import FakeClock, FakeProbeLog
 from tests.fakes_catalog import FakeCatalog
-from tests.fakes_forge import FakeForge
+from tests.fakes_forge import Capabilities, FakeForge, host
 from tests.servers.repositories import git
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from contextlib import _GeneratorContextManager
     from pathlib import Path
 
     from syncer.model.runs import RepoState, SyncRun
@@ -47,6 +51,28 @@ def snapshot(repository: Path, scope: tuple[str, ...] = ("refs/",)) -> RefSnapsh
     return RefSnapshot(refs, named)
 
 
+class _Wired(FakeForge):
+    """Refs as they are told, packs as the server gives them."""
+
+    def __init__(self, box: Sandbox) -> None:
+        super().__init__(box.clock)
+        upstream = host(NAME.host, git=box.server.url, private=True, probes=1e9)
+        self._real = HttpForge(
+            lambda _name: upstream,
+            Session(Egress(box.clock), clock=box.clock),
+            ls_remote=lambda _name: b"",
+            capabilities=Capabilities(),
+            clock=box.clock,
+        )
+        self._real.probe(NAME, DEFAULT_SCOPE)  # learns what the server can do
+        box.server.forget()
+
+    def pack(
+        self, name: RepoName, want: Sequence[str], have: Sequence[str]
+    ) -> _GeneratorContextManager[Iterator[bytes]]:
+        return self._real.pack(name, want, have)
+
+
 @dataclass
 class Sandbox:
     """The mirror `NAME` of a repository on a test's server."""
@@ -59,6 +85,8 @@ class Sandbox:
     #: Configuration that git gets beside its own, as for a real remote.
     config: Sequence[tuple[str, str]] = ()
     scope: tuple[str, ...] = DEFAULT_SCOPE
+    #: Packs come on the connection of a real probe, as in production; else by git.
+    wired: bool = False
     stop: Event = field(default_factory=Event)
     clock: FakeClock = field(default_factory=FakeClock)
     catalog: FakeCatalog = field(default_factory=FakeCatalog)
@@ -66,7 +94,7 @@ class Sandbox:
 
     def __post_init__(self) -> None:
         self.upstream = self.server.repository("acme/widget")
-        self.forge = FakeForge(self.clock)
+        self.forge = _Wired(self) if self.wired else FakeForge(self.clock)
         self.git = GitCommand(max_file=self.max_file, stop=self.stop)
         limits = Limits(deadline=self.deadline, grace=GRACE)
         self.store = BareStore(

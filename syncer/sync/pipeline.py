@@ -147,7 +147,7 @@ class Pipeline:
             run,
             outcome=Outcome.FAILED,
             ended=self._world.clock.now(),
-            error=str(exc),
+            error=_told(exc),
             hint=exc.hint,
             exit_code=exc.exit_code,
             retry_after=exc.retry_after if isinstance(exc, RateLimited) else None,
@@ -178,6 +178,14 @@ class Pipeline:
             # The catalog is what failed: the result is still shown and logged,
             # and the open run is closed by the next start.
             log.exception("run could not be recorded", extra={"repo": str(run.name)})
+
+
+def _told(exc: SyncerError) -> str:
+    """Return what happened, and what was not changed by it."""
+    text = str(exc)
+    if any(word in text for word in ("unchanged", "kept as it is", "nothing")):
+        return text
+    return f"{text}; published refs are unchanged"
 
 
 def _defect(exc: Exception) -> SyncerError:

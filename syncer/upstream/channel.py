@@ -8,7 +8,7 @@ and sizes are bounded.
 from __future__ import annotations
 
 import ssl
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -124,6 +124,12 @@ class Channel:
             try:
                 self._check(response, path, what, expect)
                 yield iter(lambda: response.read1(_STREAMED), b"")
+            except BaseException:
+                # Whoever reads may be waiting for a silent server; closing alone
+                # would wait with it.
+                with suppress(OSError, RuntimeError, ValueError):
+                    response.shutdown()
+                raise
             finally:
                 _release(response)
         except http.HTTPError as exc:

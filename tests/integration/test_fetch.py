@@ -25,10 +25,12 @@ TODAY = NOW.date().isoformat()
 PULLS = (*DEFAULT_SCOPE, "refs/pull/")
 
 
-@pytest.fixture
-def box(git_server: GitServer, tmp_path: Path) -> Sandbox:
+@pytest.fixture(params=[False, True], ids=["git", "wired"])
+def box(
+    git_server: GitServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> Sandbox:
     """Return a mirror of a repository that has a bit of everything."""
-    made = Sandbox(git_server, tmp_path / "git")
+    made = Sandbox(git_server, tmp_path / "git", wired=request.param)
     upstream = made.upstream
     for _ in range(3):
         upstream.commit()

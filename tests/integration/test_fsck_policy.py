@@ -29,10 +29,12 @@ PLACES = {
 }
 
 
-@pytest.fixture
-def box(git_server: GitServer, tmp_path: Path) -> Sandbox:
-    """Return a mirror of an empty repository."""
-    return Sandbox(git_server, tmp_path / "git")
+@pytest.fixture(params=[False, True], ids=["git", "wired"])
+def box(
+    git_server: GitServer, tmp_path: Path, request: pytest.FixtureRequest
+) -> Sandbox:
+    """Return a mirror of an empty repository, for both ways to fetch."""
+    return Sandbox(git_server, tmp_path / "git", wired=request.param)
 
 
 def spoiled(box: Sandbox, kind: str) -> str:

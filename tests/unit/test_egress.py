@@ -185,11 +185,10 @@ def test_a_refusal_shows_no_password() -> None:
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("base", ["ftp://forge.corp", "https://forge.corp:port"])
-def test_only_http_has_targets(base: str) -> None:
-    """A base address that is none of ours is refused with a sentence."""
+def test_a_base_address_without_a_port_number_has_no_target() -> None:
+    """It is refused with a sentence."""
     with pytest.raises(EgressRefused, match="only https"):
-        egress(Resolver(PUBLIC)).target(host("forge.corp", git=base))
+        egress(Resolver(PUBLIC)).target(host("forge.corp", git="https://f.corp:port"))
 
 
 def test_plain_http_needs_a_configured_base() -> None:
