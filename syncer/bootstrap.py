@@ -10,13 +10,15 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from shlex import quote
+from shlex import join
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from syncer import __version__
 from syncer.catalog.database import check_schema, connect
 from syncer.catalog.sql import SqlCatalog
+from syncer.credentials import Redactor
+from syncer.git import version
 from syncer.git.bare import BareStore
 from syncer.git.command import GitCommand
 from syncer.git.remote import Remote, ls_remote
@@ -24,7 +26,7 @@ from syncer.git.repository import Limits
 from syncer.sync.pipeline import Pipeline
 from syncer.sync.probes import ProbeBuffer
 from syncer.sync.world import World
-from syncer.upstream.egress import Egress
+from syncer.upstream.egress import PORTS, Egress
 from syncer.upstream.refs import HttpForge
 from syncer.upstream.session import Session
 from syncer.workers.local import Bounds, LocalWorkers
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from syncer.config import Config, Host
     from syncer.model.names import RepoName
     from syncer.model.runs import Progress, RepoState, SyncRun
+    from syncer.upstream.egress import Target
 
 __all__ = ["App", "SystemClock", "build"]
 
@@ -73,12 +76,17 @@ class App:
         on_end: Callable[[SyncRun], None],
         on_progress: Callable[[RepoState, Progress], None] | None = None,
         lock_wait: timedelta | None = None,
+        ahead: int = 0,
     ) -> LocalWorkers:
-        """Return workers within the configured limits; close them."""
+        """Return workers within the configured limits; close them.
+
+        With `ahead` there is a thread for each mirror in hand, for who hands out
+        so many times a host's connections: one that hangs holds up no other.
+        """
         hosts = {repo.name.host for repo in self.config.repo}
         connections = [self.config.target_host(h).connections for h in hosts]
         bounds = Bounds(
-            probes=max([1, *connections]),
+            probes=max([1, *connections, ahead * sum(connections)]),
             runs=self.config.syncer.workers,
             runs_of=lambda host: self.config.target_host(host).fetches,
             lock_wait=lock_wait,
@@ -115,7 +123,12 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
     engine = connect(config.catalog_url)
     check_schema(engine)
     catalog = SqlCatalog(engine)
-    git = GitCommand(config.syncer.git, max_file=config.syncer.max_file, stop=stop)
+    git = GitCommand(
+        config.syncer.git,
+        max_file=config.syncer.max_file,
+        stop=stop,
+        first=version.check,
+    )
     proxy = config.syncer.proxy
     egress = Egress(clock, proxied=proxy is not None)
     remotes = _Remotes(config, egress)
@@ -134,8 +147,9 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
         clock=clock,
     )
     probes = ProbeBuffer(catalog)
+    clean = Redactor(config.secrets()).clean
     scopes = {repo.name.identity: repo.refs for repo in config.repo}
-    pipeline = Pipeline(World(forge, store, catalog, clock, probes, scopes))
+    pipeline = Pipeline(World(forge, store, catalog, clock, probes, clean, scopes))
     return App(config, catalog, store, forge, pipeline, probes, clock, git, stop)
 
 
@@ -149,7 +163,8 @@ class _Remotes:
     def remote(self, name: RepoName) -> Remote:
         host = self._config.target_host(name.host)
         if host.protocol == "ssh":
-            return Remote(host.url(name), env=_ssh(host))
+            target = self._egress.target(host)
+            return Remote(host.url(name), env=_ssh(host, target))
         parts = urlsplit(host.base)
         origin = f"{parts.scheme}://{parts.netloc}/"
         pairs = [("http.userAgent", f"syncer/{__version__}")]
@@ -168,11 +183,21 @@ class _Remotes:
         return Remote(host.url(name), config=tuple(pairs))
 
 
-def _ssh(host: Host) -> tuple[tuple[str, str], ...]:
-    options = (
-        "-F /dev/null -o BatchMode=yes -o IdentitiesOnly=yes "
-        "-o StrictHostKeyChecking=yes -o ConnectTimeout=10 -o ServerAliveInterval=15"
-    )
-    key, known = quote(str(host.ssh_key)), quote(str(host.known_hosts))
-    command = f"ssh {options} -i {key} -o UserKnownHostsFile={known}"
-    return (("GIT_SSH_COMMAND", command),)
+def _ssh(host: Host, target: Target) -> tuple[tuple[str, str], ...]:
+    """Return how git calls ssh: nobody's configuration, the address we checked."""
+    port = "" if target.port == PORTS["ssh"] else f":{target.port}"
+    alias = f"[{target.host}]{port}" if port else target.host
+    options = {
+        "BatchMode": "yes",
+        "IdentitiesOnly": "yes",
+        "StrictHostKeyChecking": "yes",
+        "ConnectTimeout": "10",
+        "ServerAliveInterval": "15",
+        "UserKnownHostsFile": str(host.known_hosts),
+        "HostKeyAlias": alias,
+    }
+    if target.address is not None:
+        options["HostName"] = target.address
+    words = ["ssh", "-F", "/dev/null", "-i", str(host.ssh_key)]
+    words += [part for k, v in options.items() for part in ("-o", f"{k}={v}")]
+    return (("GIT_SSH_COMMAND", join(words)),)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from syncer.errors import ConfigError
 from syncer.model.names import GITHUB
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _MAX_SECRET = 64 * 1024
 
@@ -73,3 +75,27 @@ def _checked_secret(value: str, source: str) -> Secret:
         msg = f"the credential from {source} is empty or has control characters"
         raise ConfigError(msg)
     return Secret(value)
+
+
+class Redactor:
+    """Replaces every loaded secret, in the forms in which it could appear."""
+
+    def __init__(self, secrets: Iterable[Secret]) -> None:
+        self._forms: list[str] = []
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[Secret]) -> None:
+        """Redact these too, from here on."""
+        for secret in secrets:
+            value = secret.reveal()
+            pairs = [f"{user}:{value}" for user in ("x-access-token", "oauth2")]
+            encoded = [b64encode(text.encode()).decode() for text in (value, *pairs)]
+            for form in (*encoded, value, quote(value, safe="")):
+                if form not in self._forms:
+                    self._forms.append(form)
+
+    def clean(self, text: str) -> str:
+        """Return `text` without any secret."""
+        for form in self._forms:
+            text = text.replace(form, "********")
+        return text

@@ -12,6 +12,7 @@ State is in the catalog, so that a restart goes on where it stopped.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -27,16 +28,19 @@ from syncer.catalog import database
 from syncer.config import environment, load
 from syncer.errors import Locked, SyncerError
 from syncer.git import version
+from syncer.git.durable import translated
 from syncer.git.lease import Patience, hold
-from syncer.model.runs import Outcome, Trigger
+from syncer.model.runs import Trigger
 from syncer.schedule.due import due
+from syncer.schedule.share import AHEAD, admit
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
     from syncer.config import Config
-    from syncer.model.runs import RepoState, SyncRun
+    from syncer.credentials import Redactor
+    from syncer.model.runs import RepoState
     from syncer.workers.local import LocalWorkers
 
 log = logging.getLogger(__name__)
@@ -44,11 +48,11 @@ log = logging.getLogger(__name__)
 _TICK = 1.0  # seconds
 #: A tick may take this share of the time; with very many mirrors, ticks are rarer.
 _DUTY = 0.05
-#: Mirrors handed to the workers and not begun yet, as multiples of the connections.
-_AHEAD = 4
 _HOUSEKEEPING = timedelta(minutes=10)
-#: How long runs may take to end after a signal before git is ended for them.
-_PATIENCE = 60.0
+#: Seconds that runs may take to end after a signal before git is ended for them.
+_PATIENCE = 5.0
+#: Seconds after that, before the process goes without the answers it waits for.
+_FAREWELL = 4.0
 _ALONE = Patience(hint="one daemon works on a store; stop that one first")
 
 
@@ -58,34 +62,47 @@ def serve(path: Path | None) -> int:
     Raises:
         ConfigError: the file cannot be used at the start.
         Locked: another daemon works on this store.
+        PermanentError: the store cannot be written to.
     """
+    seen = _modified(path)
     config = load(path, environment())
     redactor = logs.configure(environment(), config.secrets())
-    config.data.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        lock = config.data / "daemon.lock"
-        stack.enter_context(hold(lock, f"{config.data}", _ALONE))
+        with translated("the store"):
+            config.data.mkdir(parents=True, exist_ok=True)
+            lock = config.data / "daemon.lock"
+            stack.enter_context(hold(lock, f"{config.data}", _ALONE))
         if config.catalog_url.startswith("sqlite"):
             database.upgrade(config.catalog_url)
-        daemon = Daemon(config, redactor)
+        daemon = Daemon(config, redactor, seen)
         stack.callback(daemon.close)
-        return daemon.run()
+        status = daemon.run()
+    log.info("stopped")
+    return status
 
 
 class Daemon:
     """One process that keeps the mirrors of one store fresh."""
 
-    def __init__(self, config: Config, redactor: logs.Redactor) -> None:
+    def __init__(
+        self, config: Config, redactor: Redactor, seen: tuple[int, int] | None
+    ) -> None:
         self._redactor = redactor
         self._stopping = threading.Event()
         self._hurry = threading.Event()
         self._reload = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
         self._app = build(config, stop=self._hurry)
         self._workers = self._new_workers(self._app)
-        self._seen = _modified(config)
+        #: Workers of former configurations that still have a run in hand.
+        self._retiring: list[tuple[threading.Thread, LocalWorkers]] = []
+        self._seen = seen
         self._not_before = 0.0
+        self._complaint = ""
         self._swept: dict[int, float] = {}
         self._care: threading.Thread | None = None
+        self._cared_for = 0
 
     def run(self) -> int:
         """Tick until a signal comes."""
@@ -93,8 +110,6 @@ class Daemon:
         git = version.check(app.git)
         app.reconcile()
         self._recover()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
         scheduler = BackgroundScheduler()
         scheduler.add_job(
             self._tick,
@@ -104,32 +119,46 @@ class Daemon:
             max_instances=1,
             misfire_grace_time=None,
         )
-        log.info(
-            "syncer started",
-            extra={
-                "version": __version__,
-                "git": git,
-                "data": str(app.config.data),
-                "mirrors": len(app.config.repo),
-            },
-        )
+        data, count = str(app.config.data), len(app.config.repo)
+        facts = {"version": __version__, "git": git, "data": data, "mirrors": count}
+        log.info("syncer started", extra=facts)
         scheduler.start()
-        self._stopping.wait()
+        while not self._stopping.wait(_TICK):
+            pass  # for a signal that came to another thread: handlers run in this one
+        running, waiting = self._workers.counts()
+        log.info("stopping", extra={"running": running, "waiting": waiting})
         scheduler.shutdown(wait=True)
         return 0
 
     def close(self) -> None:
         """Let what runs come to a safe end, then give everything back."""
-        running, waiting = self._workers.counts()
-        log.info("stopping", extra={"running": running, "waiting": waiting})
-        timer = threading.Timer(_PATIENCE, self._hurry.set)
-        timer.start()
-        self._workers.close()
-        if self._care is not None:
-            self._care.join()
-        timer.cancel()
-        self._app.close()
-        log.info("stopped")
+        ending = threading.Thread(target=self._end, name="end", daemon=True)
+        ending.start()
+        deadline = time.monotonic() + _PATIENCE
+        while ending.is_alive() and time.monotonic() < deadline:
+            ending.join(0.05)
+            if self._hurry.is_set():
+                break
+        self._hurry.set()
+        ending.join(_FAREWELL)
+        if ending.is_alive():
+            # Threads that wait for upstream to speak hold nothing that matters,
+            # and the interpreter would wait for them.
+            log.info("stopped, without the answers that upstream still owes")
+            logging.shutdown()
+            os._exit(0)
+
+    def _end(self) -> None:
+        """Wait for all that runs; what is known of the rest is stored by then."""
+        others = [thread for thread, _ in self._retiring]
+        try:
+            self._app.probes.flush()
+            self._workers.close()
+            for thread in [*others, *filter(None, [self._care])]:
+                thread.join()
+            self._app.close()
+        except SyncerError as exc:
+            log.warning("the last probes were not stored", extra={"error": str(exc)})
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
@@ -144,32 +173,41 @@ class Daemon:
         if now < self._not_before or self._stopping.is_set():
             return
         try:
-            self._look_at_file()
             self._app.probes.flush()
+            self._look_at_file()
             self._hand_out()
+            self._complaint = ""
         except SyncerError as exc:
-            log.error("tick failed", extra={"error": str(exc), "hint": exc.hint})  # noqa: TRY400 - a sentence is enough for an error of ours
+            if str(exc) != self._complaint:  # said once, not every second
+                log.error("tick failed", extra={"error": str(exc), "hint": exc.hint})  # noqa: TRY400 - a sentence is enough for an error of ours
+            self._complaint = str(exc)
         took = time.monotonic() - now
         self._not_before = now + max(_TICK, took / _DUTY) - _TICK / 2
 
     def _hand_out(self) -> None:
-        app, workers = self._app, self._workers
-        states, busy = app.catalog.states(), workers.busy()
+        app = self._app
+        states, busy = app.catalog.states(), self._in_hand()
         hosts = {state.name.host for state in states}
         known = {host: app.config.target_host(host) for host in hosts}
-        ready = due(
-            states,
-            app.config.tier,
-            {host: settings.probes for host, settings in known.items()},
-            app.clock.now(),
-            app.probes.pending(),
-            busy,
-        )
-        room = sum(s.connections for s in known.values()) * _AHEAD - len(busy)
-        for decision in ready[: max(0, room)]:
-            workers.submit(decision.state, Trigger.SCHEDULE)
+        budgets = {host: settings.probes for host, settings in known.items()}
+        now, pending = app.clock.now(), app.probes.pending()
+        ready = due(states, app.config.tier, budgets, now, pending, busy)
+        shares = {host: settings.connections for host, settings in known.items()}
+        in_hand = (state.name.host for state in states if state.id in busy)
+        for decision in admit(ready, in_hand, shares):
+            self._workers.submit(decision.state, Trigger.SCHEDULE)
         if not busy and not ready:
             self._care_for(states)
+
+    def _in_hand(self) -> set[int]:
+        """Return the mirrors that somebody in this process works on."""
+        self._retiring = [each for each in self._retiring if each[0].is_alive()]
+        busy = self._workers.busy()
+        for _, workers in self._retiring:
+            busy |= workers.busy()
+        if self._care is not None and self._care.is_alive():
+            busy.add(self._cared_for)
+        return busy
 
     def _care_for(self, states: list[RepoState]) -> None:
         """While nothing is due, put one mirror in order; each at most now and then."""
@@ -185,13 +223,14 @@ class Daemon:
         if waiting:
             chosen = min(waiting, key=lambda s: self._swept.get(s.id, 0.0))
             self._swept[chosen.id] = now
+            self._cared_for = chosen.id
             self._care = threading.Thread(
                 target=care_for, args=(self._app, chosen), name="care"
             )
             self._care.start()
 
     def _look_at_file(self) -> None:
-        modified = _modified(self._app.config)
+        modified = _modified(self._app.config.path)
         if modified == self._seen and not self._reload.is_set():
             return
         self._reload.clear()
@@ -202,8 +241,7 @@ class Daemon:
                 log.warning("`data` changed; restart the daemon to use it")
                 return
             self._redactor.learn(config.secrets())
-            app = build(config, stop=self._hurry)
-            app.reconcile()
+            app = self._try(config)
         except SyncerError as exc:
             problems = getattr(exc, "problems", ())
             log.error(  # noqa: TRY400 - a sentence is enough for an error of ours
@@ -212,6 +250,17 @@ class Daemon:
             )
             return
         self._take_over(app)
+
+    def _try(self, config: Config) -> App:
+        """Return what works with a new configuration; nothing is left if it cannot."""
+        app = build(config, stop=self._hurry)
+        try:
+            version.check(app.git)
+            app.reconcile()
+        except BaseException:
+            app.close()
+            raise
+        return app
 
     def _take_over(self, app: App) -> None:
         """Work with the new configuration; runs of the old one end in peace."""
@@ -223,14 +272,19 @@ class Daemon:
             old_workers.close()
             old_app.close()
 
-        threading.Thread(target=retire, name="retire").start()
+        thread = threading.Thread(target=retire, name="retire")
+        self._retiring.append((thread, old_workers))
+        thread.start()
 
     def _new_workers(self, app: App) -> LocalWorkers:
-        return app.workers(on_end=_report, lock_wait=timedelta(seconds=5))
+        wait = timedelta(seconds=5)
+        return app.workers(on_end=logs.run_ended, lock_wait=wait, ahead=AHEAD)
 
     def _recover(self) -> None:
         """Finish or forget what a dead process left, before anything is due."""
         for state in self._app.catalog.unfinished():
+            if self._stopping.is_set():
+                return
             try:
                 self._app.pipeline.recover(state)
             except Locked as exc:
@@ -256,32 +310,11 @@ def care_for(app: App, state: RepoState) -> None:
         )
 
 
-def _report(run: SyncRun) -> None:
-    """Log a run that a person may want to know of: all but the unchanged."""
-    if run.outcome is Outcome.UNCHANGED:
-        return
-    took = run.took
-    facts = {
-        "repo": str(run.name),
-        "outcome": str(run.outcome),
-        "seconds": round(took.total_seconds(), 2) if took is not None else None,
-    }
-    if run.outcome is Outcome.CHANGED:
-        counts = {f"refs_{kind}": count for kind, count in run.counts.items()}
-        facts |= {"generation": run.generation, "bytes": run.received, **counts}
-        log.info("sync run ended", extra=facts)
-        for note in run.notes:
-            log.warning("upstream rewrote history", extra={**facts, "note": note})
-        return
-    facts |= {"error": run.error, "hint": run.hint}
-    log.warning("sync run ended", extra=facts)
-
-
-def _modified(config: Config) -> tuple[int, int] | None:
-    if config.path is None:
+def _modified(path: Path | None) -> tuple[int, int] | None:
+    if path is None:
         return None
     try:
-        stat = config.path.stat()
+        stat = path.stat()
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from base64 import b64encode
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import structlog
+
+from syncer.credentials import Redactor
+from syncer.model.runs import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,34 +21,13 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
     from syncer.config import Secret
+    from syncer.model.runs import SyncRun
+
+log = logging.getLogger(__name__)
 
 #: syslog priorities for sd-daemon(3): journald reads `<N>` at the line's start.
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _NOISY = ("urllib3", "git", "apscheduler", "alembic", "sqlalchemy", "tzlocal")
-
-
-class Redactor:
-    """Replaces every loaded secret, in the forms in which it could appear."""
-
-    def __init__(self, secrets: Iterable[Secret]) -> None:
-        self._forms: list[str] = []
-        self.learn(secrets)
-
-    def learn(self, secrets: Iterable[Secret]) -> None:
-        """Redact these too, from here on."""
-        for secret in secrets:
-            value = secret.reveal()
-            pairs = [f"{user}:{value}" for user in ("x-access-token", "oauth2")]
-            encoded = [b64encode(text.encode()).decode() for text in (value, *pairs)]
-            for form in (*encoded, value, quote(value, safe="")):
-                if form not in self._forms:
-                    self._forms.append(form)
-
-    def clean(self, text: str) -> str:
-        """Return `text` without any secret."""
-        for form in self._forms:
-            text = text.replace(form, "********")
-        return text
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
@@ -105,3 +85,24 @@ def _with_priority(
 ) -> str:
     priority = _PRIORITIES.get(str(event.pop("level", "info")), 6)
     return f"<{priority}>{line(logger, name, event)}"
+
+
+def run_ended(run: SyncRun) -> None:
+    """Log a run that a person may want to know of: all but the unchanged."""
+    if run.outcome is Outcome.UNCHANGED:
+        return
+    took = run.took
+    facts = {
+        "repo": str(run.name),
+        "outcome": str(run.outcome),
+        "seconds": round(took.total_seconds(), 2) if took is not None else None,
+    }
+    if run.outcome is Outcome.CHANGED:
+        counts = {f"refs_{kind}": count for kind, count in run.counts.items()}
+        facts |= {"generation": run.generation, "bytes": run.received, **counts}
+        log.info("sync run ended", extra=facts)
+        for note in run.notes:
+            log.warning("upstream rewrote history", extra={**facts, "note": note})
+        return
+    facts |= {"error": run.error, "hint": run.hint}
+    log.warning("sync run ended", extra=facts)

@@ -107,6 +107,7 @@ class Sandbox:
             self.catalog,
             self.clock,
             self.probes,
+            str,
             self._scopes,
         )
         self.pipeline = Pipeline(world)

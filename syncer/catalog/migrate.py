@@ -15,11 +15,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from syncer.catalog.database import (
+    check_schema,
     connect,
     current,
     head,
     migrations,
     parse,
+    revisions,
     sqlite_file,
 )
 from syncer.catalog.tables import metadata
@@ -43,6 +45,8 @@ def upgrade(url: str) -> str:
         before = current(engine)
         if before == head():
             return f"the catalog is up to date ({before})"
+        if before is not None and before not in revisions():
+            check_schema(engine)  # says what it is, and what to do
         with engine.connect() as conn:
             command.upgrade(_configuration(conn), "head")
         return f"the catalog went from {before or 'nothing'} to {current(engine)}"

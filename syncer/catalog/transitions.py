@@ -7,9 +7,10 @@ writes the answer.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from syncer.errors import Interrupted
+from syncer.errors import Interrupted, Locked
 from syncer.model.runs import Held, LagSample, Outcome
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
         SyncRun,
     )
 
+#: How long to leave a mirror to whoever holds it.
+NEIGHBOUR = timedelta(seconds=15)
 #: Outcomes after which upstream must be looked at again, whatever it answers.
 INCOMPLETE = frozenset({Outcome.PARTIAL, Outcome.HELD})
 
@@ -69,11 +72,14 @@ def finished(
 def closed(state: RepoState, run: SyncRun, held: Held | None) -> RepoState:
     """Return the state after a run that published nothing.
 
-    A run that was interrupted says nothing of upstream and changes nothing:
-    the mirror is as due as it was.
+    A run that was interrupted, or that met another at work, says nothing of
+    upstream: the mirror is as due as it was.
     """
     if run.exit_code == Interrupted.exit_code:
         return state
+    if run.exit_code == Locked.exit_code:
+        # Somebody else is at it, which is no failure; look again a little later.
+        return replace(state, not_before=ended(run) + NEIGHBOUR)
     state = replace(
         state,
         outcome=run.outcome,

@@ -147,7 +147,7 @@ class Pipeline:
             run,
             outcome=Outcome.FAILED,
             ended=self._world.clock.now(),
-            error=_told(exc),
+            error=self._world.clean(_told(exc)),
             hint=exc.hint,
             exit_code=exc.exit_code,
             retry_after=exc.retry_after if isinstance(exc, RateLimited) else None,
@@ -163,12 +163,12 @@ class Pipeline:
             run,
             outcome=Outcome.HELD,
             ended=now,
-            error=str(exc),
+            error=self._world.clean(str(exc)),
             hint=f"look at the object, then: syncer accept {run.name} "
             f"--object {exc.oid}",
             exit_code=exc.exit_code,
         )
-        self._close(held, Held(str(exc), since, oid=exc.oid))
+        self._close(held, Held(str(held.error), since, oid=exc.oid))
         return held
 
     def _close(self, run: SyncRun, held: Held | None) -> None:

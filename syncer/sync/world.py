@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from syncer.ports import Catalog, Clock, Forge, GitStore, ProbeLog
 
@@ -20,5 +20,7 @@ class World:
     catalog: Catalog
     clock: Clock
     probes: ProbeLog
+    #: Takes secrets out of words that upstream may have chosen.
+    clean: Callable[[str], str]
     #: What to mirror of each repository, by identity.
     scopes: Mapping[str, tuple[str, ...]]

@@ -88,6 +88,8 @@ def _words(exc: Exception) -> str:
     ):
         return "the connection was not made in time"
     cause = exc.__cause__ if isinstance(exc, http.NewConnectionError) else exc
+    if isinstance(cause, http.ProtocolError) and len(cause.args) > 1:
+        cause = cause.args[1]  # the first is a sentence about the second
     return _clean(str(cause or exc))
 
 

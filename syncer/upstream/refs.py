@@ -203,6 +203,10 @@ class HttpForge:
         """Probe by `git ls-remote`: slow, and it knows every server."""
         text = self._ls_remote(visit.name)
         snapshot, symref_known = read_ls_remote(text, visit.scope)
+        if not text.strip() and visit.channel.host.protocol != "ssh":
+            # git takes any page for the list of a server without the protocol.
+            msg = f"upstream answers {visit.name} with nothing that git understands"
+            raise ProtocolError(msg)
         return _parsed("ls-remote", visit, snapshot, symref_known=symref_known)
 
     def _recall(self, visit: _Visit) -> Capabilities | None:

@@ -61,7 +61,13 @@ class Memory:
         self.forge = FakeForge(self.clock)
         self.scopes: dict[str, tuple[str, ...]] = {}
         self.world = World(
-            self.forge, self.store, self.catalog, self.clock, self.probes, self.scopes
+            self.forge,
+            self.store,
+            self.catalog,
+            self.clock,
+            self.probes,
+            str,
+            self.scopes,
         )
         self.pipeline = Pipeline(self.world)
 

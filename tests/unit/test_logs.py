@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from syncer.credentials import Secret
-from syncer.logs import Redactor, configure
+from syncer.credentials import Redactor, Secret
+from syncer.logs import configure
 from tests.fakes_forge import host
 
 if TYPE_CHECKING:
