@@ -104,5 +104,7 @@ def run_ended(run: SyncRun) -> None:
         for note in run.notes:
             log.warning("upstream rewrote history", extra={**facts, "note": note})
         return
-    facts |= {"error": run.error, "hint": run.hint}
+    facts["error"] = run.error
+    if run.hint is not None:
+        facts["hint"] = run.hint
     log.warning("sync run ended", extra=facts)

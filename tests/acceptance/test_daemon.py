@@ -440,6 +440,7 @@ def test_no_log_line_shows_a_token(
     git_server.fault(f"acme/late.*{FETCH}", faults["err"])
     git_server.require_token = token
     first = listed(syncer, git_server, *names, "acme/late")
+    listing = [first.replace("acme/body", name) for name in names]
     host = first.partition("/")[0]
     variable = re.sub(r"[^A-Za-z0-9]", "_", host).upper()
     syncer.environ[f"SYNCER_TOKEN_{variable}"] = token
@@ -449,9 +450,14 @@ def test_no_log_line_shows_a_token(
             "every failure",
         )
         daemon.stop()
-    assert token not in daemon.output
-    assert pair not in daemon.output
-    assert "********" in daemon.output
+    said = daemon.output
+    commands = [["history", "--json"], ["status"], *(["show", n] for n in listing)]
+    for words in commands:
+        done = syncer(*words)
+        said += done.out + done.err
+    assert token not in said
+    assert pair not in said
+    assert "********" in said
 
 
 def test_a_daemon_that_starts_hears_signals(syncer: Command) -> None:
