@@ -17,7 +17,7 @@ DEV := .venv/.installed-dev
 CHECKED := syncer tests bench migrations
 
 # What the tests start that Debian has: servers of upstreams and of the catalog.
-PACKAGES := git postgresql openssh-server
+PACKAGES := git postgresql openssh-server e2fsprogs
 
 ##@ Use
 
@@ -44,6 +44,11 @@ test: packages $(DEV) ## Install what the tests need and run them
 .PHONY: test-long
 test-long: packages $(DEV) ## Run them all, every crash point included (hours)
 	@$(BIN)/pytest -n $(WORKERS) --long $(ARGS)
+
+.PHONY: coverage
+coverage: packages $(DEV) ## Run the tests and report branch coverage of what runs in them
+	@$(BIN)/pytest -n $(WORKERS) --cov=syncer --cov-branch \
+	  --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: lint
 lint: $(DEV) ## Check style, format and types

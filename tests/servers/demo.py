@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from itertools import cycle
@@ -97,7 +98,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--seconds", type=float, default=float("inf"), metavar="N")
     seconds = parser.parse_args().seconds
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A flag, not an exception: one raised inside a finalizer would be lost.
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     with (
         tempfile.TemporaryDirectory(prefix="syncer-demo-") as place,
         GitServer() as server,
@@ -110,10 +114,8 @@ def main() -> int:
         config.write_text(CONFIG.format(url=server.url) + entries, encoding="utf-8")
         print(f"Upstream listens on {server.url}; the mirror is in {place}/mirror")
         with daemon(config) as process:
-            try:
-                watch(config, process, upstream.change, seconds)
-            except KeyboardInterrupt:
-                print("\nStopping ...")
+            watch(config, process, upstream.change, seconds, stop)
+            print("\nStopping ...")
         if process.returncode:
             print((Path(place) / "log").read_text(encoding="utf-8"), file=sys.stderr)
         return process.returncode
@@ -154,7 +156,7 @@ def daemon(config: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(PATIENCE)
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            except subprocess.TimeoutExpired:
                 process.kill()
 
 
@@ -163,11 +165,13 @@ def watch(
     process: subprocess.Popen[bytes],
     change: Callable[[], str],
     seconds: float,
+    stop: threading.Event,
 ) -> None:
     """Show the status, change something, and again, until the time is up."""
     ends = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < ends:
-        time.sleep(min(EVERY, max(0.0, ends - time.monotonic())))
+        if stop.wait(min(EVERY, max(0.0, ends - time.monotonic()))):
+            return
         print(f"\n--- {time.strftime('%H:%M:%S')}")
         for words in (["status"], ["history", "-n", "3"]):
             print(f"$ syncer {' '.join(words)}\n{said(config, *words)}\n")
