@@ -227,7 +227,7 @@ def named(host: Host, name: str, environ: Mapping[str, str]) -> Host:
     """Return a host's settings with its name and token filled in."""
     copy = host.model_copy()
     copy._name = name  # noqa: SLF001 - a fresh copy of our own model
-    copy._token = token_of(name, host.token_file, environ)  # noqa: SLF001
+    copy._token = token_of(name, host.token_file, environ)  # noqa: SLF001 - as above
     return copy
 
 
@@ -243,6 +243,6 @@ def settled(
     syncer = config.syncer.model_copy(update={"data": data})
     copy = config.model_copy(update={"syncer": syncer})
     copy._path = path  # noqa: SLF001 - a fresh copy of our own model
-    copy._origins = origins  # noqa: SLF001
-    copy._environ = dict(environ)  # noqa: SLF001
+    copy._origins = origins  # noqa: SLF001 - as above
+    copy._environ = dict(environ)  # noqa: SLF001 - as above
     return copy

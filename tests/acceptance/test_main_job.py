@@ -192,7 +192,7 @@ def _all_seen(app: App, since: object) -> bool:
 
 def _peak(process: subprocess.Popen[bytes]) -> int:
     """Return the most bytes that a process has had in memory (proc(5), VmHWM)."""
-    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:  # noqa: PTH123
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:  # noqa: PTH123 - a file of the kernel
         found = re.search(r"VmHWM:\s+(\d+) kB", file.read())
     assert found is not None
     return int(found[1]) << 10
