@@ -15,7 +15,7 @@ import syncer
 from syncer.cli import options
 from syncer.cli.owner import acting_for, become_owner
 from syncer.cli.render import plural, size, styled
-from syncer.errors import ConfigError, PermanentError, SyncerError
+from syncer.errors import ConfigError, NotInitialised, PermanentError, SyncerError
 
 if TYPE_CHECKING:
     from syncer.cli.output import Output
@@ -56,8 +56,14 @@ def init_command(session: Session, *, data: Path | None) -> int:
     become_owner(config.data)
     failed = _prepare(out, config)
     out.say()
-    out.next(*(["syncer sync"] if config.repo else ["syncer add OWNER/NAME"]))
+    out.next(_next(config, failed))
     return failed
+
+
+def _next(config: Config, failed: int) -> str:
+    if failed == NotInitialised.exit_code:
+        return "syncer db upgrade"
+    return "syncer sync" if config.repo else "syncer add OWNER/NAME"
 
 
 def _refuse_another(config: Config, path: Path, data: Path | None) -> None:
