@@ -48,14 +48,6 @@ PACKS: dict[str, Fault] = {
 }
 
 
-@pytest.fixture
-def syncer(tmp_path: Path) -> Command:
-    """Provide the command, in an empty directory."""
-    place = tmp_path / "here"
-    place.mkdir()
-    return Command(place)
-
-
 def copy(syncer: Command, name: str) -> Repository:
     """Return a mirror's repository."""
     return Repository(syncer.place / "mirror" / "git" / f"{name}.git")

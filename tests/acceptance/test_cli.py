@@ -28,14 +28,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def syncer(tmp_path: Path) -> Command:
-    """Provide the command, in an empty directory."""
-    place = tmp_path / "here"
-    place.mkdir()
-    return Command(place)
-
-
-@pytest.fixture
 def mirror(
     syncer: Command, git_server: GitServer, upstream: Upstream
 ) -> tuple[str, Repository]:

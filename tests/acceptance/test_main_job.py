@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import pytest
-
 from syncer.bootstrap import build as wire
 from syncer.config import environment, load
 from syncer.model.content import DEFAULT_SCOPE
@@ -18,7 +16,6 @@ from tests.servers.repositories import Repository, create, git
 
 if TYPE_CHECKING:
     import subprocess
-    from pathlib import Path
 
     from syncer.bootstrap import App
     from syncer.model.runs import Probe, RepoState
@@ -32,14 +29,6 @@ echo "$@" >> "$(dirname "$0")/starts"
 [ "$1" = version ] && echo "git version 2.50.1" && exit
 exec git "$@"
 """
-
-
-@pytest.fixture
-def syncer(tmp_path: Path) -> Command:
-    """Provide the command, in an empty directory."""
-    place = tmp_path / "here"
-    place.mkdir()
-    return Command(place)
 
 
 def starts(syncer: Command) -> list[str]:
