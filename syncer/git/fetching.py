@@ -6,7 +6,6 @@ all objects that `git fetch` makes.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -104,7 +103,7 @@ class Fetcher:
         if stderr is None:
             few = tips if len(published.refs) > MAX_TIPS else []
             stderr = self._fetch(remote(), want, few)
-        self._mark_checked(want)
+        self._mark_checked()
         return _arrived(packs(self.layout.quarantine), target, findings(stderr))
 
     def _fetch(self, remote: Remote, want: Sequence[str], tips: Sequence[str]) -> str:
@@ -126,10 +125,6 @@ class Fetcher:
             stdin="".join(f"{oid}\n" for oid in want).encode(),
         )
 
-    def environment(self) -> dict[str, str]:
-        """Let git see the quarantine, and the published objects behind it."""
-        return self.layout.environment()
-
     def _run(
         self,
         args: Sequence[str],
@@ -143,7 +138,7 @@ class Fetcher:
         if skip.exists():
             keys = ("fetch.fsck.skipList", "receive.fsck.skipList", "fsck.skipList")
             config += [(key, str(skip)) for key in keys]
-        quarantine = self.environment() if repository is not None else {}
+        quarantine = self.layout.environment() if repository is not None else {}
         return self.git.run(
             Call(
                 args,
@@ -165,11 +160,10 @@ class Fetcher:
         if progress is not None:
             self.progress(progress)
 
-    def _mark_checked(self, want: Sequence[str]) -> None:
+    def _mark_checked(self) -> None:
         """Say that a later run may use the quarantine as it is."""
-        digest = hashlib.sha256("\n".join(want).encode()).hexdigest()
         mark = self.layout.checked
-        replace(mark, digest.encode(), lock=mark.with_name("checked.lock"))
+        replace(mark, b"", lock=mark.with_name("checked.lock"))
 
 
 def write_skip_list(layout: Layout, accepted: Iterable[str]) -> None:

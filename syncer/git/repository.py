@@ -133,11 +133,10 @@ class Repository:
 
     def _history(self, incoming: Incoming) -> History:
         layout = self._layout
-        fetcher = Fetcher(self._git, layout, self._lease, self._limits.deadline)
         return History(
             self._git,
             layout.first if incoming.first else layout.repository,
-            {} if incoming.first else fetcher.environment(),
+            {} if incoming.first else layout.environment(),
             self._lease,
         )
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 FLUSH = b"0000"
 DELIMITER = b"0001"
-RESPONSE_END = b"0002"
 #: Length of the longest line, its four digits included.
 LONGEST = 65520
 _DIGITS = frozenset(b"0123456789abcdefABCDEF")
