@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from syncer.errors import NoSpace
+from syncer.durable import check_space, translated
 from syncer.git import packed_refs
-from syncer.git.durable import translated
 from syncer.git.layout import Layout
 from syncer.git.lease import Patience, hold
 from syncer.git.repository import Repository
@@ -66,16 +65,7 @@ class BareStore:
 
     def check_space(self) -> None:
         """Raise `NoSpace` when the store is below its floor of free space."""
-        existing = next(p for p in (self._root, *self._root.parents) if p.exists())
-        usage = shutil.disk_usage(existing)
-        floor = self._min_free
-        least = int(usage.total * floor if floor < 1 else floor)
-        if usage.free < least:
-            msg = (
-                f"{existing} has {usage.free >> 20} MiB free, below the floor of "
-                f"{least >> 20} MiB; nothing new is started"
-            )
-            raise NoSpace(msg, hint="free some room, or lower `[syncer] min_free`")
+        check_space(self._root, self._min_free)
 
     def discard(self, path: str) -> None:
         """Remove a mirror's repository for good."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncer.durable import make_directories, replace
 from syncer.errors import GitFailed
 from syncer.git import packed_refs
 from syncer.git.command import Call
-from syncer.git.durable import make_directories, replace
 from syncer.git.layout import object_count, packs, write_config
 from syncer.git.policy import findings
 from syncer.git.progress import parse

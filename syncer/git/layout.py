@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syncer.git.durable import replace
+from syncer.durable import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from syncer.durable import make_directories
 from syncer.errors import Interrupted, Locked
-from syncer.git.durable import make_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncer.durable import replace, sync_directory, sync_filesystem
 from syncer.git.command import Call
-from syncer.git.durable import replace, sync_directory, sync_filesystem
 from syncer.git.layout import object_count, packs
 from syncer.git.recovery import remove_packs
 

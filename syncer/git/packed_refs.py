@@ -10,8 +10,8 @@ import os
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from syncer.durable import replace
 from syncer.errors import IntegrityError
-from syncer.git.durable import replace
 from syncer.model.content import Ref, RefSnapshot
 
 if TYPE_CHECKING:

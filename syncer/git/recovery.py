@@ -9,8 +9,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from syncer.durable import sync_directory
 from syncer.git.command import Call
-from syncer.git.durable import sync_directory
 from syncer.git.layout import pack_files, packs
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -83,21 +84,42 @@ def move_all(pairs: Iterable[tuple[Path, Path]]) -> None:
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+_REFS = "published refs are unchanged"
+
+
 @contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn an `OSError` into what it means for a run."""
+def translated(what: str, *, unchanged: str = _REFS) -> Iterator[None]:
+    """Turn an `OSError` into what it means for a run; say what is `unchanged`."""
     try:
         yield
     except OSError as exc:
-        raise storage_error(what, exc) from exc
+        raise storage_error(what, exc, unchanged=unchanged) from exc
 
 
-def storage_error(what: str, exc: OSError) -> SyncerError:
+def storage_error(what: str, exc: OSError, *, unchanged: str = _REFS) -> SyncerError:
     """Return the error of our tree for a failed file operation."""
     reason = exc.strerror or str(exc)
     where = f" ({exc.filename})" if exc.filename else ""
     if exc.errno in _FULL:
-        msg = f"{what}: the disk is full{where}; published refs are unchanged"
+        msg = f"{what}: the disk is full{where}; {unchanged}"
         return NoSpace(msg, hint="free some room; work resumes by itself")
-    msg = f"{what}: {reason}{where}; published refs are unchanged"
+    msg = f"{what}: {reason}{where}; {unchanged}"
     return PermanentError(msg)
+
+
+def check_space(path: Path, floor: float, needed: int = 0) -> None:
+    """Raise `NoSpace` when `needed` bytes more would leave less than a floor.
+
+    `floor` is a share of the file system of `path` below 1, else bytes.  The
+    path need not exist yet.
+    """
+    existing = next(p for p in (path, *path.parents) if p.exists())
+    usage = shutil.disk_usage(existing)
+    least = int(usage.total * floor if floor < 1 else floor)
+    if usage.free - needed < least:
+        more = f" and is to take {needed >> 20} MiB" if needed else ""
+        msg = (
+            f"{existing} has {usage.free >> 20} MiB free{more}, below the floor of "
+            f"{least >> 20} MiB; nothing new is started"
+        )
+        raise NoSpace(msg, hint="free some room, or lower `[syncer] min_free`")
