@@ -7,6 +7,8 @@ SyncerError                                                            exit 1
 │   ├── RateLimited          upstream told us when to come back
 │   ├── Unavailable          timeouts, 5xx, refused connections
 │   ├── Truncated            a stream ended before its declared size
+│   ├── Expired              leave to download something has run out
+│   ├── OverQuota            the owner's allowance upstream is used up
 │   ├── NoSpace              the store is below its floor, or full
 │   └── CatalogBusy          the database is locked or restarting
 ├── PermanentError           the same attempt would fail again         exit 1
@@ -85,6 +87,14 @@ class Unavailable(TransientError):
 
 class Truncated(TransientError):
     """A stream ended before its end was announced."""
+
+
+class Expired(TransientError):
+    """An address or signature that upstream gave us no longer counts."""
+
+
+class OverQuota(TransientError):
+    """The owner's allowance upstream is used up; it may be raised or renewed."""
 
 
 class NoSpace(TransientError):

@@ -1,17 +1,19 @@
-"""What happens to a mirror: states, probes, runs and how they end."""
+"""What happens to a mirror: probes, runs and how they end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import exp
 from typing import TYPE_CHECKING
+
+from syncer.model.lfs import LfsTally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
 
     from syncer.model.content import Finding, RefChange, RefSnapshot
+    from syncer.model.mirrors import RepoState
     from syncer.model.names import RepoName
 
 
@@ -31,6 +33,7 @@ class Stage(StrEnum):
 
     PROBE = "probing"
     FETCH = "fetching"
+    TRANSFER = "transferring"
     PROMOTE = "promoting"
     RECORD = "recording"
 
@@ -40,14 +43,6 @@ class Trigger(StrEnum):
 
     SCHEDULE = "schedule"
     COMMAND = "command"
-
-
-class Activity(StrEnum):
-    """Whether a mirror takes part in the schedule."""
-
-    ACTIVE = "active"
-    PAUSED = "paused"
-    REMOVED = "removed"  # no longer configured; its data and rows are kept
 
 
 class Word(StrEnum):
@@ -61,92 +56,6 @@ class Word(StrEnum):
     PAUSED = "PAUSED"
     GONE = "GONE"
     NEW = "NEW"  # configured, never mirrored yet
-
-
-@dataclass(frozen=True, slots=True)
-class PushRate:
-    """Decayed counts of observed changes, and when they were brought up to date.
-
-    Three exponential windows, as `schedule/due.py` weighs them.
-    """
-
-    hour: float = 0.0
-    day: float = 0.0
-    fortnight: float = 0.0
-    at: datetime | None = None
-
-    def decayed(self, at: datetime) -> PushRate:
-        """Return the counts as they weigh at `at`: an exp(-1) part a window later."""
-        if self.at is None or at <= self.at:
-            return self
-        passed = (at - self.at).total_seconds()
-        return PushRate(
-            self.hour * exp(-passed / 3600),
-            self.day * exp(-passed / 86_400),
-            self.fortnight * exp(-passed / (14 * 86_400)),
-            at,
-        )
-
-    def bumped(self, at: datetime) -> PushRate:
-        """Return the counts with one more change, seen at `at`."""
-        rate = self.decayed(at)
-        return PushRate(rate.hour + 1, rate.day + 1, rate.fortnight + 1, rate.at or at)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Why a mirror waits for `syncer accept`, and what was accepted of it.
-
-    `deletions` are the refs whose disappearance tripped the guard; `oid` is an
-    object that fsck refused.
-    """
-
-    reason: str
-    since: datetime
-    deletions: tuple[str, ...] = ()
-    oid: str | None = None
-    accepted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RepoState:
-    """All that is stored of one mirror; instants are UTC."""
-
-    id: int
-    name: RepoName
-    path: str  # of the bare repository below DATA/git; never changes
-    tier: str
-    activity: Activity = Activity.ACTIVE
-    #: Digest of the probe reply that the last finish row covers.
-    fingerprint: str | None = None
-    #: What that reply was asked for; a changed question makes it worthless.
-    asked: str | None = None
-    #: Identity of the `packed-refs` that we wrote; another makes it worthless.
-    stamp: str | None = None
-    head: str | None = None
-    ref_count: int = 0
-    generation: int = 0
-    outcome: Outcome | None = None
-    error: str | None = None
-    #: Runs that failed in a row.
-    failures: int = 0
-    #: Start of the last attempt, whatever came of it.
-    last_attempt: datetime | None = None
-    #: Start of the last probe after which we knew to be equal: the bound of staleness.
-    last_success: datetime | None = None
-    #: When the oldest upstream change that is not yet published was first seen.
-    behind_since: datetime | None = None
-    last_change: datetime | None = None
-    #: Upstream asked not to be visited before this.
-    not_before: datetime | None = None
-    rate: PushRate = field(default_factory=PushRate)
-    held: Held | None = None
-    #: Packs that arrived since the last maintenance.
-    packs: int = 0
-    maintained: datetime | None = None
-    added: datetime | None = None
-    #: Bytes of the bare repository when it was last measured.
-    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +83,19 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far git is with one step; `total` is 0 while unknown, rates in bytes/s."""
+    """How far a step is; `total` is 0 while unknown, rates in bytes/s.
+
+    For LFS `done` and `total` are bytes, and `items` says how many objects are
+    done of how many, `current` which large one is on its way and how far.
+    """
 
     step: str
     done: int = 0
     total: int = 0
     received: int = 0
     rate: float = 0.0
+    items: tuple[int, int] | None = None
+    current: tuple[str, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +178,7 @@ class SyncRun:
     generation: int = 0
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    lfs: LfsTally = field(default_factory=LfsTally)
 
     def reached(self, stage: Stage) -> SyncRun:
         """Return the run one stage further."""

@@ -6,7 +6,10 @@ that the fake and every real adapter pass.
 
 from __future__ import annotations
 
+from syncer.ports.blobs import BlobStore, BlobWriter, UploadLog
 from syncer.ports.catalog import Catalog, ProbeLog
+from syncer.ports.index import BlobIndex
+from syncer.ports.lfs import LfsSource
 from syncer.ports.sinks import ProgressSink
 from syncer.ports.store import BareRepository, GitStore
 from syncer.ports.upstream import Forge, PackSource
@@ -14,13 +17,18 @@ from syncer.ports.work import Clock, Runner, WorkQueue
 
 __all__ = [
     "BareRepository",
+    "BlobIndex",
+    "BlobStore",
+    "BlobWriter",
     "Catalog",
     "Clock",
     "Forge",
     "GitStore",
+    "LfsSource",
     "PackSource",
     "ProbeLog",
     "ProgressSink",
     "Runner",
+    "UploadLog",
     "WorkQueue",
 ]

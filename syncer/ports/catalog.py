@@ -9,16 +9,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncer.model.content import Finding, RefChange, RefSnapshot
+    from syncer.model.mirrors import Held, RepoState
     from syncer.model.names import RepoName
     from syncer.model.runs import (
         AuditEvent,
-        Held,
         Intent,
         LagSample,
         Probe,
         ProbeResult,
         Receipt,
-        RepoState,
         SyncRun,
         Trigger,
     )

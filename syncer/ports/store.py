@@ -10,13 +10,9 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from syncer.model.content import RefChange, RefSnapshot
+    from syncer.model.lfs import LfsPointer
     from syncer.model.names import RepoName
-    from syncer.model.runs import (
-        Incoming,
-        Intent,
-        Receipt,
-        Recovery,
-    )
+    from syncer.model.runs import Incoming, Intent, Receipt, Recovery
     from syncer.ports.sinks import ProgressSink
     from syncer.ports.upstream import PackSource
 
@@ -64,6 +60,20 @@ class BareRepository(Protocol):
 
         Raises:
             IntegrityError: a tip is absent, or a branch is not a commit.
+        """
+
+    def pointers(self, incoming: Incoming, *, everything: bool) -> list[LfsPointer]:
+        """Return the LFS pointers of what arrived, each once, in order.
+
+        With `everything`, those of all objects, published ones included: also
+        of objects that no ref reaches any more.  Work and memory grow with what
+        is searched, not with the length of the history.
+        """
+
+    def lfs_url(self, incoming: Incoming) -> str | None:
+        """Return what `lfs.url` is in the `.lfsconfig` of the new HEAD, if set.
+
+        Upstream's words: any text without control characters.
         """
 
     def promote(

@@ -9,9 +9,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from syncer.model.names import RepoName
-    from syncer.model.runs import (
-        Probe,
-    )
+    from syncer.model.runs import Probe
 
 
 class PackSource(Protocol):

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from syncer.model.runs import (
-        RepoState,
-        SyncRun,
-        Trigger,
-        Visit,
-    )
+    from syncer.model.mirrors import RepoState
+    from syncer.model.runs import SyncRun, Trigger, Visit
     from syncer.ports.sinks import ProgressSink
 
 

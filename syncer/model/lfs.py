@@ -1,0 +1,129 @@
+"""Git LFS: pointers in repositories, what upstream grants, what we hold.
+
+The pointer file is specified in docs/spec.md of git-lfs, the replies in its
+docs/api/batch.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+#: Objects in one batch request; what GitHub and the reference client use.
+BATCH = 100
+
+
+class LfsPointer(NamedTuple):
+    """What a pointer file says: the sha256 of an object, and its length in bytes."""
+
+    oid: str
+    size: int
+
+
+class LfsState(StrEnum):
+    """What we hold of an object that a mirror's pointers name."""
+
+    PRESENT = "present"
+    MISSING = "missing"  # upstream does not give it
+    DAMAGED = "damaged"  # it was here, and is lost or wrong now
+
+
+@dataclass(frozen=True, slots=True)
+class LfsObject:
+    """One object of one mirror."""
+
+    pointer: LfsPointer
+    state: LfsState
+    #: Why it is not present, in upstream's words; None when it is.
+    reason: str | None = None
+    #: Since when it is in this state.
+    since: datetime | None = None
+    #: When upstream is asked for it again; None when it is present.
+    retry_at: datetime | None = None
+    #: How often upstream was asked for it in vain.
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LfsCounts:
+    """How much of a mirror's LFS content is here."""
+
+    present: int = 0
+    missing: int = 0
+    damaged: int = 0
+    #: Bytes of the objects that are present.
+    size: int = 0
+    #: When the first of those that are not present is asked for again.
+    retry_at: datetime | None = None
+
+    @property
+    def total(self) -> int:
+        """All objects that the mirror's pointers name."""
+        return self.present + self.missing + self.damaged
+
+
+@dataclass(frozen=True, slots=True)
+class LfsTally:
+    """What one run did for LFS: objects, and bytes that were downloaded."""
+
+    fetched: int = 0
+    #: Granted by upstream and in the store already: not downloaded.
+    linked: int = 0
+    missing: int = 0
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LfsEndpoint:
+    """Where a repository's batch requests go; `note` says why not elsewhere."""
+
+    url: str
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Upstream's leave to download one object.
+
+    The address and headers may hold signatures: they are never shown or stored.
+    """
+
+    pointer: LfsPointer
+    href: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    #: On the monotonic clock, in seconds; None when upstream does not say.
+    expires: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Upstream's word that it does not give one object: `code` as in HTTP."""
+
+    pointer: LfsPointer
+    code: int
+    reason: str
+
+
+BatchReply: TypeAlias = "list[Grant | Refusal]"
+
+
+class Delivery(StrEnum):
+    """What became of one object in a transfer."""
+
+    FETCHED = "fetched"
+    LINKED = "linked"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One object whose transfer has ended well, or that upstream refuses."""
+
+    pointer: LfsPointer
+    how: Delivery
+    reason: str | None = None
