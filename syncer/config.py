@@ -10,26 +10,21 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from syncer.credentials import Secret
+from syncer.endpoints import S3, Host, Model
 from syncer.errors import ConfigError
 from syncer.model.names import GITHUB
-from syncer.settings import (
-    DEFAULT_TIERS,
-    Config,
-    Host,
-    Repo,
-    Syncer,
-    Tier,
-    settled,
-)
+from syncer.settings import DEFAULT_TIERS, Config, Repo, Syncer, Tier, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = [
     "Config",
@@ -68,8 +63,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     if problems:
         raise _refused(path, problems)
     base = path.resolve().parent if path is not None else Path.cwd()
-    data = Path(os.path.normpath(base / config.syncer.data.expanduser()))
-    return settled(config, path=path, data=data, origins=origins, environ=environ)
+    return settled(config, path=path, base=base, origins=origins, environ=environ)
 
 
 def locate(explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -123,23 +117,38 @@ def _read(path: Path | None) -> tuple[dict[str, Any], str]:
 
 
 def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Lay `SYNCER_<KEY>` over `[syncer]`; return which keys come from where.
+    """Lay `SYNCER_<KEY>` over `[syncer]`, `SYNCER_S3_<KEY>` over `[syncer.s3]`.
 
-    A proxy may come from HTTPS_PROXY.
+    Return which keys come from where.  A proxy may come from HTTPS_PROXY.
     """
-    origins: dict[str, str] = {}
     section = raw.setdefault("syncer", {})
     if not isinstance(section, dict):
-        return origins
-    for key in Syncer.model_fields:
-        value = environ.get(f"SYNCER_{key.upper()}")
-        if value:
-            section[key] = int(value) if value.isdecimal() else value
-            origins[f"syncer.{key}"] = f"$SYNCER_{key.upper()}"
+        return {}
+    origins = _lay_over(section, "syncer", Syncer, environ)
+    store = section.get("s3", {})
+    if isinstance(store, dict):
+        found = _lay_over(store, "syncer.s3", S3, environ)
+        if found:
+            section["s3"] = store
+        origins |= found
     proxy = environ.get("HTTPS_PROXY") or environ.get("https_proxy")
     if proxy and "proxy" not in section:
         section["proxy"] = proxy
         origins["syncer.proxy"] = "$HTTPS_PROXY"
+    return origins
+
+
+def _lay_over(
+    section: dict[str, Any], where: str, model: type[Model], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Put variables into a section; return where its keys come from."""
+    origins: dict[str, str] = {}
+    for key in model.model_fields.keys() - {"s3"}:  # a section, not a key
+        variable = f"{where}.{key}".replace(".", "_").upper()
+        value = environ.get(variable)
+        if value:
+            section[key] = int(value) if value.isdecimal() else value
+            origins[f"{where}.{key}"] = f"${variable}"
     return origins
 
 
@@ -173,7 +182,35 @@ def _problems(
             found.append(f"{at}: github.com is always fetched by https")
         if host.protocol == "ssh" and not (host.ssh_key and host.known_hosts):
             found.append(f'{at}: protocol = "ssh" needs ssh_key and known_hosts')
-    return tuple(found)
+    return (*found, *_store_problems(config.syncer.s3, path, places))
+
+
+def _store_problems(
+    s3: S3, path: Path | None, places: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield what is wrong with the object store's addresses."""
+    for key in ("endpoint", "public_endpoint"):
+        at = _where(path, places, ("syncer", "s3", key))
+        scheme, host = _scheme_and_host(getattr(s3, key) or "https://aws")
+        if scheme not in {"https", "http"} or not host:
+            yield f"{at}: write an address like https://s3.corp:9000"
+        elif scheme == "http" and not (s3.plain_http or _is_loopback(host)):
+            yield f"{at}: off this machine http needs plain_http = true"
+
+
+def _scheme_and_host(address: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # half an IPv6 address
+        return "", ""
+    return parts.scheme, parts.hostname or ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _secret_problems(
@@ -216,6 +253,8 @@ def _suggestion(location: tuple[str | int, ...]) -> str:
     }
     top = str(location[0])
     model = models.get(top, Config) if len(location) > 1 else Config
+    if location[:2] == ("syncer", "s3") and len(location) > 2:  # noqa: PLR2004 - a key below it
+        model = S3
     from difflib import get_close_matches  # noqa: PLC0415 - only on this error
 
     near = get_close_matches(str(location[-1]), model.model_fields, n=1, cutoff=0.5)

@@ -59,6 +59,41 @@ def token_of(
     return _checked_secret(value, "the environment") if value else None
 
 
+def s3_keys_of(
+    files: tuple[Path | None, Path | None], environ: Mapping[str, str]
+) -> tuple[Secret | None, Secret | None]:
+    """Read the object store's two keys: credential directory, files, environment.
+
+    Both or none: with one of them alone every request would fail.
+
+    Raises:
+        ConfigError: one is there without the other, or cannot be read.
+    """
+    names = ("s3-access-key", "s3-secret-key")
+    access, secret = (
+        _named_secret(name, file, environ)
+        for name, file in zip(names, files, strict=True)
+    )
+    if (access is None) != (secret is None):
+        absent = names[0] if access is None else names[1]
+        msg = f"the credential {absent} is missing; the object store needs both keys"
+        raise ConfigError(msg)
+    return access, secret
+
+
+def _named_secret(
+    credential: str, file: Path | None, environ: Mapping[str, str]
+) -> Secret | None:
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    if directory and (Path(directory) / credential).is_file():
+        return _secret_file(Path(directory) / credential)
+    if file is not None:
+        return _secret_file(file)
+    variable = f"SYNCER_{credential.upper().replace('-', '_')}"
+    value = environ.get(variable, "").strip()
+    return _checked_secret(value, f"${variable}") if value else None
+
+
 def _secret_file(path: Path) -> Secret:
     try:
         with path.open(encoding="utf-8") as file:

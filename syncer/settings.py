@@ -5,22 +5,20 @@ How it is read, and from where, is `config.py`'s business.
 
 from __future__ import annotations
 
+import os
 import re
-from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
 )
 
-from syncer.credentials import Secret, token_of
+from syncer.endpoints import S3, Host, Model, keyed, named
 from syncer.errors import InvalidName
 from syncer.model.content import DEFAULT_SCOPE, check_scope
 from syncer.model.names import GITHUB, RepoName
@@ -28,6 +26,36 @@ from syncer.units import parse_duration, parse_floor, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from syncer.credentials import Secret
+
+
+# Characters that every S3 server and every client takes as they are.
+_S3_ADDRESS = re.compile(
+    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[\w!.*'()/-]*))?",
+    re.ASCII,
+)
+_DEFAULT_PREFIX = "blobs/"
+
+
+class S3Place(NamedTuple):
+    """Where blobs lie in an object store; the prefix ends with `/` or is empty."""
+
+    bucket: str
+    prefix: str
+
+
+def _check_blobs(value: str) -> str:
+    match = _S3_ADDRESS.fullmatch(value)
+    if match is None:
+        right = value != "" and "://" not in value
+    else:
+        *folders, last = (match["prefix"] or "").split("/")
+        right = {"", ".", ".."}.isdisjoint(folders) and last not in {".", ".."}
+    if not right:
+        msg = "write an address like s3://bucket/blobs/, or a directory"
+        raise ValueError(msg)
+    return value
 
 
 def _positive(value: timedelta) -> timedelta:
@@ -52,22 +80,7 @@ def _parse_name(value: object) -> RepoName:
         raise ValueError(str(exc)) from None
 
 
-# A user belongs into an ssh address alone: it is no secret there.
-_BASE = r"(?:https?://|ssh://(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?)[^/@?#\s]+(?:/[^?#\s]*)?"
-
-
-def _check_base(value: str) -> str:
-    if re.fullmatch(_BASE, value) is None:
-        msg = "write an address like https://ghe.corp or ssh://git@ghe.corp"
-        raise ValueError(msg)
-    return value.rstrip("/")
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class Syncer(_Model):
+class Syncer(Model):
     """`[syncer]`: where everything lives, and the limits of the whole program."""
 
     data: Path = Path("./mirror")
@@ -88,74 +101,27 @@ class Syncer(_Model):
     #: A run that moves objects is ended after this.
     deadline: Interval = timedelta(hours=6)
     proxy: str | None = None
+    #: `s3://BUCKET/PREFIX/`, or a directory; None is `DATA/blobs`.
+    blobs: Annotated[str, AfterValidator(_check_blobs)] | None = None
+    #: LFS objects on their way at the same time, from all hosts.
+    transfers: Annotated[int, Field(ge=1, le=256)] = 12
+    #: Bytes of LFS objects in memory at the same time.
+    in_flight: Annotated[Size, Field(ge=64 << 20)] = 128 << 20
+    #: Bytes a second for all LFS downloads together; None: no limit.
+    bandwidth: Annotated[Size, Field(gt=0)] | None = None
+    #: Unfinished transfers that nobody continued for this long are removed by `gc`.
+    stale: Duration = timedelta(days=1)
+    s3: S3 = S3()
 
 
-class Tier(_Model):
+class Tier(Model):
     """`[tier.NAME]`: how often to ask at least, and the lag aimed for."""
 
     interval: Interval
     target: Interval
 
 
-class Host(_Model):
-    """`[host."NAME"]`: how to reach one upstream host."""
-
-    #: Base address of its repositories; `https://NAME` unless given.
-    git: Annotated[str, AfterValidator(_check_base)] | None = None
-    #: This host may have private or loopback addresses.
-    private: bool = False
-    #: A further certificate authority, PEM.
-    ca: Path | None = None
-    protocol: Literal["https", "ssh"] = "https"
-    ssh_key: Path | None = None
-    known_hosts: Path | None = None
-    token_file: Path | None = None
-    #: Probes a second, at most.
-    probes: Annotated[float, Field(gt=0)] = 20.0
-    #: Connections kept warm, and so probes at the same time.
-    connections: Annotated[int, Field(ge=1, le=256)] = 32
-    #: Runs that move objects from this host at the same time.
-    fetches: Annotated[int, Field(ge=1)] = 4
-
-    _token: Secret | None = PrivateAttr(default=None)
-    _name: str = PrivateAttr(default="")
-
-    @property
-    def name(self) -> str:
-        """The host as repositories name it."""
-        return self._name
-
-    @property
-    def token(self) -> Secret | None:
-        """What authenticates us, from a credential file or the environment."""
-        return self._token
-
-    @property
-    def base(self) -> str:
-        """The address that OWNER/NAME.git is appended to."""
-        if self.git is not None:
-            return self.git
-        user = "git@" if self.protocol == "ssh" else ""
-        return f"{self.protocol}://{user}{self._name}"
-
-    def url(self, repo: RepoName) -> str:
-        """Return the address of a repository, without any secret."""
-        return f"{self.base}/{repo.owner}/{repo.name}.git"
-
-    def authorization(self) -> Secret | None:
-        """Return the value of the Authorization header, if there is a token.
-
-        GitHub takes any user name with a token; `x-access-token` is the one it
-        documents for installations.
-        """
-        if self._token is None:
-            return None
-        user = "x-access-token" if self._name == GITHUB else "oauth2"
-        pair = f"{user}:{self._token.reveal()}".encode()
-        return Secret(f"Basic {b64encode(pair).decode()}")
-
-
-class Repo(_Model):
+class Repo(Model):
     """`[[repo]]`: one repository to mirror."""
 
     name: Annotated[RepoName, BeforeValidator(_parse_name)]
@@ -163,6 +129,10 @@ class Repo(_Model):
     refs: Annotated[tuple[str, ...], AfterValidator(check_scope)] = DEFAULT_SCOPE
     #: Instead of `[syncer] keep`.
     keep: Interval | None = None
+    #: Mirror its LFS objects too.
+    lfs: bool = True
+    #: What to do while upstream does not give one of them.
+    lfs_missing: Literal["publish", "hold"] = "publish"
 
 
 DEFAULT_TIERS = {
@@ -171,13 +141,13 @@ DEFAULT_TIERS = {
 }
 
 
-class Config(_Model):
+class Config(Model):
     """Everything the program was told, checked."""
 
     syncer: Syncer = Syncer()
     tier: dict[str, Tier] = DEFAULT_TIERS
     repo: tuple[Repo, ...] = ()
-    host: dict[str, Host] = {}
+    host: dict[str, Host] = Field(default_factory=dict)
 
     _path: Path | None = PrivateAttr(default=None)
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -200,6 +170,11 @@ class Config(_Model):
         return self.syncer.data
 
     @property
+    def blobs_place(self) -> S3Place | Path:
+        """Where blobs lie: a place in an object store, or an absolute directory."""
+        return _place(self.syncer.blobs, self.data)
+
+    @property
     def catalog_url(self) -> str:
         """The catalog's SQLAlchemy address; may hold a password."""
         return self.syncer.catalog or f"sqlite:///{self.data / 'catalog.db'}"
@@ -220,28 +195,50 @@ class Config(_Model):
         """Return every secret that was read, for redaction."""
         hosts = {repo.name.host for repo in self.repo} | {GITHUB, *self.host}
         found = [self.target_host(name).token for name in sorted(hosts)]
-        return [secret for secret in found if secret is not None]
+        keys = self.syncer.s3.keys or ()
+        return [secret for secret in (*found, *keys) if secret is not None]
 
 
-def named(host: Host, name: str, environ: Mapping[str, str]) -> Host:
-    """Return a host's settings with its name and token filled in."""
-    copy = host.model_copy()
-    copy._name = name  # noqa: SLF001 - a fresh copy of our own model
-    copy._token = token_of(name, host.token_file, environ)  # noqa: SLF001 - as above
-    return copy
+def _place(blobs: str | None, data: Path) -> S3Place | Path:
+    if blobs is None:
+        return data / "blobs"
+    match = _S3_ADDRESS.fullmatch(blobs)
+    if match is None:
+        return Path(blobs)
+    prefix: str | None = match["prefix"]
+    if prefix is None:
+        prefix = _DEFAULT_PREFIX
+    ends = "" if not prefix or prefix.endswith("/") else "/"
+    return S3Place(match["bucket"], f"{prefix}{ends}")
+
+
+def _below(base: Path, path: Path) -> Path:
+    return Path(os.path.normpath(base / path.expanduser()))
 
 
 def settled(
     config: Config,
     *,
     path: Path | None,
-    data: Path,
+    base: Path,
     origins: dict[str, str],
     environ: Mapping[str, str],
 ) -> Config:
-    """Return the configuration with where it came from and an absolute `data`."""
-    syncer = config.syncer.model_copy(update={"data": data})
-    copy = config.model_copy(update={"syncer": syncer})
+    """Return the configuration with its origins, secrets and absolute directories.
+
+    A relative directory is below `base`.
+
+    Raises:
+        ConfigError: the keys of the object store that is used cannot be read.
+    """
+    syncer = config.syncer
+    changes: dict[str, object] = {"data": _below(base, syncer.data)}
+    place = config.blobs_place
+    if isinstance(place, S3Place):
+        changes["s3"] = keyed(syncer.s3, environ)
+    elif syncer.blobs is not None:
+        changes["blobs"] = str(_below(base, place))
+    copy = config.model_copy(update={"syncer": syncer.model_copy(update=changes)})
     copy._path = path  # noqa: SLF001 - a fresh copy of our own model
     copy._origins = origins  # noqa: SLF001 - as above
     copy._environ = dict(environ)  # noqa: SLF001 - as above

@@ -14,6 +14,7 @@ from syncer.config import Config, environment, load, locate
 from syncer.errors import ConfigError
 from syncer.model.content import DEFAULT_SCOPE
 from syncer.model.names import RepoName
+from syncer.settings import S3Place
 from syncer.units import parse_duration, parse_floor, parse_size
 
 if TYPE_CHECKING:
@@ -190,6 +191,41 @@ teir = "fast"
         ('[syncer]\nmin_free = "x%"\n', "repos.toml:2: syncer.min_free"),
         ("[syncer]\nmin_free = 1.5\n", "repos.toml:2: syncer.min_free"),
         ("[syncer]\nmin_free = -0.5\n", "repos.toml:2: syncer.min_free"),
+        ('[syncer]\nblobs = "s3://Mirror"\n', "write an address like s3://bucket"),
+        ('[syncer]\nblobs = "s3://mirror/a//b"\n', "write an address like s3://"),
+        ('[syncer]\nblobs = "s3://mirror/../b"\n', "write an address like s3://"),
+        ('[syncer]\nblobs = "s3://mirror/a?b"\n', "write an address like s3://"),
+        ('[syncer]\nblobs = "https://mirror/"\n', "or a directory"),
+        ('[syncer]\nblobs = ""\n', "repos.toml:2: syncer.blobs"),
+        ('[syncer]\nin_flight = "1M"\n', "repos.toml:2: syncer.in_flight"),
+        ("[syncer]\nbandwidth = 0\n", "repos.toml:2: syncer.bandwidth"),
+        ("[syncer]\ntransfers = 0\n", "repos.toml:2: syncer.transfers"),
+        (
+            '[syncer.s3]\nendpiont = "https://s3.corp"\n',
+            "repos.toml:2: unknown key `syncer.s3.endpiont`; did you mean `endpoint`?",
+        ),
+        ('[syncer.s3]\nbucket = "x"\n', "known: endpoint, public_endpoint, region"),
+        (
+            '[syncer.s3]\nendpoint = "http://10.0.0.1:9000"\n',
+            "repos.toml:2: off this machine http needs plain_http = true",
+        ),
+        (
+            '[syncer]\ns3 = { public_endpoint = "http://lfs.corp" }\n',
+            "repos.toml:2: off this machine http needs plain_http = true",
+        ),
+        ('[syncer.s3]\nendpoint = "ssh://s3.corp"\n', "like https://s3.corp:9000"),
+        ('[syncer.s3]\nendpoint = "http://[::1"\n', "like https://s3.corp:9000"),
+        ('[syncer.s3]\nendpoint = "minio:9000"\n', "repos.toml:2: syncer.s3.endpoint"),
+        ("[syncer]\ns3 = 3\n", "repos.toml:2: syncer.s3"),
+        (
+            '[[repo]]\nname = "a/b"\nlfs_missing = "wait"\n',
+            "repos.toml:3: repo.0.lfs_missing: Input should be 'publish' or 'hold'",
+        ),
+        (
+            '[host."h"]\ndownloads = ["https://media.corp/"]\n',
+            'repos.toml:2: host.h.downloads.0: write a host like "media.corp"',
+        ),
+        ('[host."h"]\ndownloads = ["*.corp"]\n', "write a host like"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(
@@ -229,6 +265,138 @@ def test_the_environment_wins(written: Callable[[str], Path]) -> None:
     assert config.origins["syncer.data"] == "$SYNCER_DATA"
     assert config.origins["syncer.keep"] == "$SYNCER_KEEP"
     assert load(file, {}).origins["syncer.data"] == str(file)
+
+
+def test_the_object_stores_keys_may_come_from_the_environment(
+    written: Callable[[str], Path],
+) -> None:
+    """`SYNCER_S3_<KEY>` is a key of `[syncer.s3]`, also where there is no section."""
+    environ = {
+        "SYNCER_BLOBS": "s3://mirror/blobs",
+        "SYNCER_TRANSFERS": "3",
+        "SYNCER_IN_FLIGHT": "256M",
+        "SYNCER_BANDWIDTH": "200M",
+        "SYNCER_STALE": "2d",
+        "SYNCER_S3_ENDPOINT": "http://minio.corp:9000",
+        "SYNCER_S3_PUBLIC_ENDPOINT": "https://lfs.corp",
+        "SYNCER_S3_REGION": "eu-west-1",
+        "SYNCER_S3_CA": "/ca.pem",
+        "SYNCER_S3_PLAIN_HTTP": "true",
+    }
+    file = written('[syncer.s3]\nregion = "here"\nendpoint = "https://other"\n')
+
+    for config in (load(file, environ), load(None, environ)):
+        syncer, s3 = config.syncer, config.syncer.s3
+        assert config.blobs_place == S3Place("mirror", "blobs/")
+        assert (syncer.transfers, syncer.in_flight) == (3, 256 << 20)
+        assert (syncer.bandwidth, syncer.stale) == (200 << 20, timedelta(days=2))
+        assert s3.endpoint == "http://minio.corp:9000"
+        assert s3.public_endpoint == "https://lfs.corp"
+        assert (s3.region, s3.ca, s3.plain_http) == ("eu-west-1", Path("/ca.pem"), True)
+        assert config.origins["syncer.s3.region"] == "$SYNCER_S3_REGION"
+        assert config.origins["syncer.bandwidth"] == "$SYNCER_BANDWIDTH"
+
+    plain = environ | {"SYNCER_S3_PLAIN_HTTP": "false"}
+    (found,) = problems(file, **plain)
+    assert found.startswith("$SYNCER_S3_ENDPOINT: off this machine")
+
+
+@pytest.mark.parametrize(
+    ("blobs", "place"),
+    [
+        ("s3://mirror", S3Place("mirror", "blobs/")),
+        ("s3://mirror/", S3Place("mirror", "")),
+        ("s3://mirror/lfs", S3Place("mirror", "lfs/")),
+        ("s3://my.mirror-1/a/b/", S3Place("my.mirror-1", "a/b/")),
+    ],
+)
+def test_an_object_stores_place_is_a_bucket_and_a_prefix(
+    blobs: str, place: S3Place
+) -> None:
+    """The prefix ends where a blob's own key begins."""
+    assert load(None, {"SYNCER_BLOBS": blobs}).blobs_place == place
+
+
+def test_a_directory_of_blobs_is_absolute(written: Callable[[str], Path]) -> None:
+    """Below the data, below the file's directory, or where it says."""
+    base = written("").parent
+
+    assert load(written(""), {}).blobs_place == base / "mirror" / "blobs"
+    file = written('[syncer]\nblobs = "big/../blobs"\n')
+    assert load(file, {}).blobs_place == base / "blobs"
+    assert load(file, {"SYNCER_BLOBS": "/srv/b"}).blobs_place == Path("/srv/b")
+    home = load(file, {"SYNCER_BLOBS": "~/b"}).blobs_place
+    assert home == Path("~/b").expanduser()
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://127.0.0.1:9000", "http://[::1]:9000", "http://localhost", "https://s3.x"],
+)
+def test_plain_http_needs_no_leave_on_this_machine(
+    written: Callable[[str], Path], endpoint: str
+) -> None:
+    """What never leaves the machine is read by nobody on the way."""
+    config = load(written(f'[syncer.s3]\nendpoint = "{endpoint}"\n'), {})
+
+    assert config.syncer.s3.endpoint == endpoint
+
+
+def test_the_object_stores_keys_are_read_where_it_is_used(
+    written: Callable[[str], Path],
+) -> None:
+    """They are known for redaction, shown nowhere, and never half there."""
+    environ = {"SYNCER_S3_ACCESS_KEY": "AKmade-up", "SYNCER_S3_SECRET_KEY": TOKEN}
+    file = written('[syncer]\nblobs = "s3://mirror"\n')
+
+    config = load(file, environ)
+
+    assert config.syncer.s3.keys is not None
+    assert [key.reveal() for key in config.syncer.s3.keys] == ["AKmade-up", TOKEN]
+    assert {s.reveal() for s in config.secrets()} == {"AKmade-up", TOKEN}
+    for text in (repr(config), str(config), config.model_dump_json()):
+        assert TOKEN not in text
+        assert "AKmade-up" not in text
+    assert load(file, {}).syncer.s3.keys is None
+    del environ["SYNCER_S3_SECRET_KEY"]
+    with pytest.raises(ConfigError, match="s3-secret-key is missing"):
+        load(file, environ)
+    assert load(None, environ).syncer.s3.keys is None
+
+
+def test_lfs_is_on_and_publishes_unless_told_otherwise(
+    written: Callable[[str], Path],
+) -> None:
+    """A repository's two keys, and where a host's objects may come from."""
+    file = written(
+        """
+        [host."git.corp"]
+        downloads = ["Media.corp", "*.cdn.corp:8443"]
+        transfers = 2
+
+        [[repo]]
+        name = "a/b"
+
+        [[repo]]
+        name = "c/d"
+        lfs = false
+        lfs_missing = "hold"
+        """
+    )
+
+    config = load(file, {})
+
+    assert [(r.lfs, r.lfs_missing) for r in config.repo] == [
+        (True, "publish"),
+        (False, "hold"),
+    ]
+    corp = config.target_host("git.corp")
+    assert corp.allowed_downloads == ("media.corp", "*.cdn.corp:8443")
+    assert corp.transfers == 2
+    assert (
+        "*.githubusercontent.com" in config.target_host("github.com").allowed_downloads
+    )
+    assert config.target_host("other.corp").allowed_downloads == ()
 
 
 def test_a_wrong_variable_is_named(written: Callable[[str], Path]) -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncer.credentials import Secret, token_of
+from syncer.credentials import Secret, s3_keys_of, token_of
+from syncer.endpoints import Host
 from syncer.errors import ConfigError
-from syncer.settings import Host
 from tests.fakes_forge import host
 
 if TYPE_CHECKING:
@@ -107,6 +107,58 @@ def test_a_token_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
             token_of("git.corp", file, {})
         assert str(file) in str(caught.value)
         assert TOKEN not in str(caught.value)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """Provide a directory with both keys of an object store."""
+    for name in ("s3-access-key", "s3-secret-key"):
+        (tmp_path / name).write_text(f"{name} from the directory\n")
+    return tmp_path
+
+
+def test_an_object_stores_keys_have_an_order(keys: Path, tmp_path: Path) -> None:
+    """The credential directory, then the files, then the environment; else none."""
+    file = tmp_path / "file"
+    file.write_text("from the file\n")
+    variables = {"SYNCER_S3_ACCESS_KEY": "one", "SYNCER_S3_SECRET_KEY": " two "}
+    directory = {"CREDENTIALS_DIRECTORY": str(keys)}
+
+    def read(files: tuple[Path | None, Path | None], **environ: str) -> list[str]:
+        found = s3_keys_of(files, environ)
+        return [secret.reveal() for secret in found if secret is not None]
+
+    assert read((file, file), **variables, **directory) == [
+        "s3-access-key from the directory",
+        "s3-secret-key from the directory",
+    ]
+    assert read((file, file), **variables) == ["from the file"] * 2
+    assert read((None, None), **variables) == ["one", "two"]
+    assert read((file, None), **variables) == ["from the file", "two"]
+    assert read((None, None)) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "absent"),
+    [
+        ("SYNCER_S3_ACCESS_KEY", "s3-secret-key"),
+        ("SYNCER_S3_SECRET_KEY", "s3-access-key"),
+    ],
+)
+def test_one_key_of_two_is_an_error(variable: str, absent: str) -> None:
+    """The other one is named, and the one that is there is not shown."""
+    with pytest.raises(ConfigError, match=f"credential {absent} is missing") as caught:
+        s3_keys_of((None, None), {variable: TOKEN})
+
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_key_that_would_break_a_header_is_refused() -> None:
+    """The variable is named, and its value is not shown."""
+    with pytest.raises(ConfigError, match=r"\$SYNCER_S3_ACCESS_KEY") as caught:
+        s3_keys_of((None, None), {"SYNCER_S3_ACCESS_KEY": f"{TOKEN}\nx"})
+
+    assert TOKEN not in str(caught.value)
 
 
 def test_a_secret_shows_stars() -> None:

@@ -9,11 +9,29 @@ from pathlib import Path
 import pytest
 
 from syncer.config import load
-from syncer.settings import DEFAULT_TIERS, Config, Host, Repo, Syncer, Tier
+from syncer.endpoints import S3, Host
+from syncer.settings import DEFAULT_TIERS, Config, Repo, S3Place, Syncer, Tier
 
-EXAMPLE = Path(__file__).parents[2] / "repos.toml"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "repos.toml"
+TEMPLATE = ROOT / "syncer" / "cli" / "template.toml"
 #: Keys that have no default; what the example shows for them is an idea.
-IDEAS = {"catalog", "proxy", "ca", "ssh_key", "known_hosts", "token_file", "keep"}
+IDEAS = {
+    "access_key_file",
+    "bandwidth",
+    "blobs",
+    "ca",
+    "catalog",
+    "downloads",
+    "endpoint",
+    "keep",
+    "known_hosts",
+    "proxy",
+    "public_endpoint",
+    "secret_key_file",
+    "ssh_key",
+    "token_file",
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +52,41 @@ def test_the_example_is_a_configuration() -> None:
 def test_what_the_example_comments_out_is_the_default(uncommented: Config) -> None:
     """A reader may trust the values."""
     github = uncommented.host["github.com"]
-    assert uncommented.syncer.model_dump(exclude=IDEAS - {"keep"}) == (
-        Syncer().model_dump(exclude=IDEAS - {"keep"}) | {"data": Path("./mirror")}
+    apart = IDEAS - {"keep"} | {"s3"}
+    assert uncommented.syncer.model_dump(exclude=apart) == (
+        Syncer().model_dump(exclude=apart) | {"data": Path("./mirror")}
     )
+    store = uncommented.syncer.s3
+    assert store.model_dump(exclude=IDEAS) == S3().model_dump(exclude=IDEAS)
     defaults = Host().model_dump(exclude=IDEAS) | {"git": "https://github.com"}
     assert github.model_dump(exclude=IDEAS) == defaults
-    assert uncommented.repo[0].refs == Repo(name="a/b").refs  # type: ignore[arg-type]  # parsed
+    apart = IDEAS | {"name", "tier"}
+    usual = Repo(name="a/b")  # type: ignore[arg-type]  # parsed
+    assert uncommented.repo[0].model_dump(exclude=apart) == (
+        usual.model_dump(exclude=apart)
+    )
 
 
-@pytest.mark.parametrize("model", [Syncer, Tier, Repo, Host])
+@pytest.mark.parametrize("model", [Syncer, S3, Tier, Repo, Host])
 def test_the_example_shows_every_key(
-    uncommented: Config, model: type[Syncer | Tier | Repo | Host]
+    uncommented: Config, model: type[Syncer | S3 | Tier | Repo | Host]
 ) -> None:
     """A key that nobody can find is no feature."""
     shown = {
         Syncer: uncommented.syncer,
+        S3: uncommented.syncer.s3,
         Tier: uncommented.tier["core"],
         Repo: uncommented.repo[0],
         Host: uncommented.host["github.com"],
     }[model]
     assert shown.model_fields_set == set(model.model_fields)
+
+
+def test_what_the_template_suggests_is_right(tmp_path: Path) -> None:
+    """Whoever takes the comments away from what `init` writes has a configuration."""
+    file = tmp_path / "repos.toml"
+    text = re.sub(r"(?m)^# (\w+ = |\[)", r"\1", TEMPLATE.read_text(encoding="utf-8"))
+    file.write_text(text)
+    config = load(file, {})
+    assert config.blobs_place == S3Place("mirror", "blobs/")
+    assert [repo.lfs for repo in config.repo] == [False]
