@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 
 from syncer.catalog import transitions
 from syncer.errors import PermanentError, UnknownMirror
-from syncer.model.runs import Activity, Outcome, RepoState, Stage, SyncRun, Trigger
+from syncer.model.mirrors import Activity, RepoState
+from syncer.model.runs import Outcome, Stage, SyncRun, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from syncer.model.content import Finding, RefChange, RefSnapshot
+    from syncer.model.lfs import LfsCounts, LfsObject
+    from syncer.model.mirrors import Held
     from syncer.model.names import RepoName
     from syncer.model.runs import (
         AuditEvent,
-        Held,
         Intent,
         LagSample,
         Probe,
@@ -29,10 +31,15 @@ if TYPE_CHECKING:
 
 
 class FakeCatalog:
-    """`ports.Catalog` without a database; `closed` tells whether it was closed."""
+    """`ports.Catalog` without a database; `closed` tells whether it was closed.
+
+    `claims` and `lfs_objects` are what `FakeBlobIndex` keeps of each mirror.
+    """
 
     def __init__(self) -> None:
-        self._lock = RLock()
+        self.lock = RLock()
+        self.claims: dict[int, set[str]] = {}
+        self.lfs_objects: dict[int, dict[str, LfsObject]] = {}
         self._ids = count(1)
         self._states: dict[int, RepoState] = {}
         self._runs: dict[int, SyncRun] = {}
@@ -46,7 +53,7 @@ class FakeCatalog:
         self.closed = False
 
     def reconcile(self, wanted: Iterable[tuple[RepoName, str]], now: datetime) -> None:
-        with self._lock:
+        with self.lock:
             present = {s.name.identity: s for s in self._states.values()}
             for name, tier in wanted:
                 state = present.pop(name.identity, None)
@@ -75,7 +82,7 @@ class FakeCatalog:
         raise UnknownMirror(msg)
 
     def set_paused(self, name: RepoName, event: AuditEvent, *, paused: bool) -> None:
-        with self._lock:
+        with self.lock:
             state = self.state(name)
             if state.activity is Activity.REMOVED:
                 msg = f"{name} is no longer configured; nothing was changed"
@@ -85,7 +92,7 @@ class FakeCatalog:
             self._events.append(event)
 
     def accept(self, name: RepoName, event: AuditEvent, *, oid: str | None) -> Held:
-        with self._lock:
+        with self.lock:
             state = self.state(name)
             held = transitions.accepted(state.held, event, oid)
             if held is None:
@@ -99,7 +106,7 @@ class FakeCatalog:
             return held
 
     def purge(self, name: RepoName, event: AuditEvent) -> None:
-        with self._lock:
+        with self.lock:
             state = self.state(name)
             if state.activity is not Activity.REMOVED:
                 msg = f"{name} is still configured; nothing was deleted"
@@ -112,13 +119,15 @@ class FakeCatalog:
             self._findings = {k: f for k, f in self._findings.items() if k[0] != gone}
             self._accepted = {a for a in self._accepted if a[0] != gone}
             self._samples = [s for s in self._samples if s.mirror_id != gone]
+            self.claims.pop(gone, None)
+            self.lfs_objects.pop(gone, None)
             self._events.append(event)
 
     def accepted_objects(self, mirror_id: int) -> list[str]:
         return sorted(oid for owner, oid in self._accepted if owner == mirror_id)
 
     def flush_probes(self, results: Sequence[ProbeResult]) -> None:
-        with self._lock:
+        with self.lock:
             for result in results:
                 if result.mirror_id in self._states:
                     self._flush(self._states[result.mirror_id], result.started)
@@ -142,8 +151,23 @@ class FakeCatalog:
             )
         self._states[state.id] = state
 
+    def note_lfs(
+        self, mirror_id: int, counts: LfsCounts, scanned: datetime | None
+    ) -> None:
+        """Store what the index knows of a mirror."""
+        with self.lock:
+            state = self._states.get(mirror_id)
+            if state is not None:
+                after = replace(state, lfs=counts, lfs_scanned=scanned)
+                self._states[mirror_id] = after
+
+    def scanned(self, mirror_id: int) -> datetime | None:
+        """Return when a mirror's objects were searched for pointers."""
+        state = self._states.get(mirror_id)
+        return None if state is None else state.lfs_scanned
+
     def maintained(self, mirror_id: int, at: datetime, size: int) -> None:
-        with self._lock:
+        with self.lock:
             state = self._states[mirror_id]
             after = replace(state, packs=0, maintained=at, size=size)
             self._states[mirror_id] = after
@@ -156,7 +180,7 @@ class FakeCatalog:
         *,
         observed: datetime | None,
     ) -> int:
-        with self._lock:
+        with self.lock:
             stored = self._states[state.id]
             if observed is not None and stored.behind_since is None:
                 self._states[state.id] = replace(stored, behind_since=observed)
@@ -172,18 +196,19 @@ class FakeCatalog:
     def confirm(
         self, state: RepoState, probe: Probe, stamp: str, refs: RefSnapshot
     ) -> None:
-        with self._lock:
+        with self.lock:
             stored = self._states[state.id]
             after = transitions.confirmed(stored, probe, stamp, refs)
             self._states[state.id] = after
 
     def close_run(self, run: SyncRun, *, held: Held | None = None) -> None:
-        with self._lock:
+        with self.lock:
             before = self._states[run.mirror_id]
             self._states[run.mirror_id] = transitions.closed(before, run, held)
             self._add_findings(run)
             ended = replace(run, ended=transitions.ended(run))
             if run.id:
+                self.claims.pop(run.mirror_id, None)
                 self._end(ended)
             else:
                 self._add_run(ended)
@@ -200,7 +225,7 @@ class FakeCatalog:
             self._findings.setdefault(key, finding)
 
     def intend(self, intent: Intent) -> None:
-        with self._lock:
+        with self.lock:
             self._intents[intent.mirror_id] = intent
             run = self._runs[intent.run_id]
             self._runs[intent.run_id] = run.reached(Stage.PROMOTE)
@@ -209,7 +234,7 @@ class FakeCatalog:
         return self._intents.get(mirror_id)
 
     def finish(self, intent: Intent, receipt: Receipt, run: SyncRun) -> SyncRun:
-        with self._lock:
+        with self.lock:
             before = self._states[intent.mirror_id]
             if not self._close_intent(intent):
                 generation = self._runs[intent.run_id].generation
@@ -228,6 +253,7 @@ class FakeCatalog:
             self._samples.append(transitions.lag_sample(before, "refs", intent, done))
             self._add_changes(intent, done)
             self._add_findings(done)
+            self.claims.pop(before.id, None)
             self._end(done)
             return done
 
@@ -246,7 +272,7 @@ class FakeCatalog:
         return True
 
     def forget(self, intent: Intent, ended: datetime, reason: str) -> None:
-        with self._lock:
+        with self.lock:
             self._close_intent(intent)
             if self._runs[intent.run_id].outcome is None:
                 self._fail(intent.run_id, ended, reason)
@@ -261,12 +287,13 @@ class FakeCatalog:
         )
 
     def abandon_runs(self, mirror_id: int, ended: datetime, reason: str) -> int:
-        with self._lock:
+        with self.lock:
             dead = [
                 run.id
                 for run in self._runs.values()
                 if run.outcome is None and run.mirror_id == mirror_id
             ]
+            self.claims.pop(mirror_id, None)
             for run_id in dead:
                 self._fail(run_id, ended, reason)
             return len(dead)
@@ -278,14 +305,13 @@ class FakeCatalog:
         return self._runs[run_id].trigger
 
     def unfinished(self) -> list[RepoState]:
-        with self._lock:
+        with self.lock:
             open_ = {r.mirror_id for r in self._runs.values() if r.outcome is None}
-            return self._sorted(
-                self._states[mirror_id] for mirror_id in open_ | set(self._intents)
-            )
+            found = open_ | set(self._intents) | set(self.claims)
+            return self._sorted(self._states[each] for each in found)
 
     def runs(self, name: RepoName | None, limit: int) -> list[SyncRun]:
-        with self._lock:
+        with self.lock:
             only = None if name is None else self.state(name).id
             found = [r for r in self._runs.values() if only in {None, r.mirror_id}]
             newest = sorted(found, key=lambda run: run.id, reverse=True)[:limit]

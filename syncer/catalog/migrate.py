@@ -47,14 +47,14 @@ def upgrade(url: str) -> str:
             return f"the catalog is up to date ({before})"
         if before is not None and before not in revisions():
             check_schema(engine)  # says what it is, and what to do
-        with engine.connect() as conn:
+        with _connected(engine) as conn:
             command.upgrade(_configuration(conn), "head")
         return f"the catalog went from {before or 'nothing'} to {current(engine)}"
 
 
 def downgrade(url: str, revision: str) -> None:
     """Take back the migrations after `revision`."""
-    with _opened(url) as engine, _alone(engine), engine.connect() as conn:
+    with _opened(url) as engine, _alone(engine), _connected(engine) as conn:
         command.downgrade(_configuration(conn), revision)
 
 
@@ -91,6 +91,20 @@ def _opened(url: str) -> Iterator[Engine]:
             yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection on which SQLite may replace a table that others refer to.
+
+    It cannot alter one otherwise, and reads the pragma outside of transactions
+    only.  https://www.sqlite.org/lang_altertable.html, section 7
+    """
+    with engine.connect() as conn:
+        driver = conn.connection.dbapi_connection
+        if driver is not None and engine.dialect.name == "sqlite":
+            driver.cursor().execute("PRAGMA foreign_keys = OFF")
+        yield conn
 
 
 @contextmanager

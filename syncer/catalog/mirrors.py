@@ -11,7 +11,8 @@ from syncer.catalog import transitions
 from syncer.catalog.rows import STATE, held_values, read_state, state_values
 from syncer.catalog.tables import OWNED, accepted_object, mirror
 from syncer.errors import PermanentError, UnknownMirror
-from syncer.model.runs import Activity, Outcome
+from syncer.model.mirrors import Activity
+from syncer.model.runs import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
     from syncer.model.content import RefSnapshot
+    from syncer.model.mirrors import Held, RepoState
     from syncer.model.names import RepoName
-    from syncer.model.runs import AuditEvent, Held, Probe, ProbeResult, RepoState
+    from syncer.model.runs import AuditEvent, Probe, ProbeResult
 
 _CONFIGURED = STATE.where(mirror.c.activity != Activity.REMOVED).order_by(
     mirror.c.identity

@@ -11,18 +11,10 @@ from sqlalchemy import select
 
 from syncer.catalog.tables import intent, mirror, run
 from syncer.model.content import ChangeKind, RefChange
+from syncer.model.lfs import LfsCounts, LfsTally
+from syncer.model.mirrors import Activity, Held, PushRate, RepoState
 from syncer.model.names import RepoName
-from syncer.model.runs import (
-    Activity,
-    Held,
-    Intent,
-    Outcome,
-    PushRate,
-    RepoState,
-    Stage,
-    SyncRun,
-    Trigger,
-)
+from syncer.model.runs import Intent, Outcome, Stage, SyncRun, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +27,7 @@ _OUTCOMES: dict[str | None, Outcome | None] = {
     **{word.value: word for word in Outcome},
 }
 _NEVER_PUSHED = PushRate()
+_NO_LFS = LfsCounts()
 
 _m = mirror.c
 #: The columns that `read_state` unpacks, in its order.
@@ -45,6 +38,8 @@ STATE = select(
     *(_m.last_attempt, _m.last_success, _m.behind_since, _m.last_change),
     *(_m.not_before, _m.rate_hour, _m.rate_day, _m.rate_fortnight, _m.rate_at),
     *(_m.held, _m.packs, _m.maintained, _m.added, _m.size),
+    *(_m.lfs_scanned, _m.lfs_present, _m.lfs_missing, _m.lfs_damaged, _m.lfs_size),
+    _m.lfs_retry_at,
 )
 
 #: The columns that `read_run` unpacks, in its order.
@@ -52,7 +47,7 @@ RUN = select(
     *(_m.host, _m.owner, _m.name, run.c.id, run.c.mirror_id, run.c.trigger),
     *(run.c.started, run.c.stage, run.c.outcome, run.c.ended, run.c.error),
     *(run.c.hint, run.c.exit_code, run.c.retry_after, run.c.counts, run.c.objects),
-    *(run.c.received, run.c.generation, run.c.notes),
+    *(run.c.received, run.c.generation, run.c.notes, run.c.lfs),
 ).join_from(run, mirror)
 
 
@@ -72,14 +67,16 @@ def read_state(row: Sequence[Any]) -> RepoState:
         id_, host, owner, name, path, tier, activity, fingerprint, asked, stamp, head,
         ref_count, generation, outcome, error, failures, attempt, success, behind,
         change, not_before, hour, day, fortnight, rate_at, held, packs, maintained,
-        added, size,
+        added, size, scanned, present, missing, damaged, bytes_, retry_at,
     ) = row
     return RepoState(
         id_, _named(host, owner, name), path, tier, _ACTIVITIES[activity],
         fingerprint, asked, stamp, head, ref_count, generation, _OUTCOMES[outcome],
         error, failures, attempt, success, behind, change, not_before,
         PushRate(hour, day, fortnight, rate_at) if rate_at else _NEVER_PUSHED,
-        held and read_held(held), packs, maintained, added, size,
+        held and read_held(held), packs, maintained, added, size, scanned,
+        LfsCounts(present, missing, damaged, bytes_, retry_at)
+        if present or missing or damaged else _NO_LFS,
     )
     # fmt: on
 
@@ -119,6 +116,7 @@ def read_held(value: dict[str, Any]) -> Held:
         deletions=tuple(value["deletions"]),
         oid=value["oid"],
         accepted=value["accepted"],
+        missing=tuple(value.get("missing", ())),
     )
 
 
@@ -131,7 +129,7 @@ def read_run(row: Sequence[Any]) -> SyncRun:
     """Return the run in one row of `RUN`; its findings are the mirror's."""
     host, owner, name, id_, mirror_id, trigger, started, stage, *rest = row
     outcome, ended, error, hint, exit_code, retry_after, counts, *rest = rest
-    objects, received, generation, notes = rest
+    objects, received, generation, notes, lfs = rest
     return SyncRun(
         id=id_,
         mirror_id=mirror_id,
@@ -150,6 +148,7 @@ def read_run(row: Sequence[Any]) -> SyncRun:
         received=received,
         generation=generation,
         notes=tuple(notes),
+        lfs=LfsTally(**lfs) if lfs else LfsTally(),
     )
 
 
@@ -168,6 +167,7 @@ def run_values(run_: SyncRun) -> dict[str, Any]:
         "received": run_.received,
         "generation": run_.generation,
         "notes": list(run_.notes),
+        "lfs": None if run_.lfs == LfsTally() else asdict(run_.lfs),
     }
 
 

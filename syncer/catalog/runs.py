@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from syncer.catalog import history, mirrors, transitions
+from syncer.catalog import blobs, history, mirrors, transitions
+from syncer.catalog.blob_tables import claim
 from syncer.catalog.rows import (
     RUN,
     STATE,
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Update
 
+    from syncer.model.mirrors import Held, RepoState
     from syncer.model.names import RepoName
-    from syncer.model.runs import Held, Intent, Receipt, RepoState
+    from syncer.model.runs import Intent, Receipt
 
 
 def start(
@@ -52,12 +54,17 @@ def start(
 
 
 def close(conn: Connection, run: SyncRun, held: Held | None) -> None:
-    """Record the end of a run that published nothing."""
+    """Record the end of a run that published nothing.
+
+    One that was never opened did not have the lease: what is claimed for the
+    mirror then is another run's.
+    """
     before = mirrors.owned_state(conn, run.mirror_id)
     mirrors.store(conn, transitions.closed(before, run, held))
     history.add_findings(conn, run)
     ended = replace(run, ended=transitions.ended(run))
     if run.id:
+        blobs.release(conn, run.mirror_id)
         _end(conn, ended)
     else:
         _insert(conn, ended)
@@ -102,6 +109,7 @@ def finish(
     history.add_lag(conn, transitions.lag_sample(before, "refs", planned, done))
     history.add_findings(conn, done)
     mirrors.store(conn, after)
+    blobs.release(conn, before.id)
     _end(conn, done)
     return done
 
@@ -123,7 +131,8 @@ def forget(conn: Connection, planned: Intent, ended: datetime, reason: str) -> N
 
 
 def abandon(conn: Connection, mirror_id: int, ended: datetime, reason: str) -> int:
-    """Mark the open runs of a mirror as failed."""
+    """Mark the open runs of a mirror as failed; they rely on no blob any more."""
+    blobs.release(conn, mirror_id)
     dead = update(runs).where(runs.c.mirror_id == mirror_id)
     return _fail(conn, dead, ended, reason)
 
@@ -142,9 +151,9 @@ def trigger(conn: Connection, run_id: int) -> Trigger:
 
 
 def unfinished(conn: Connection) -> list[RepoState]:
-    """Return the mirrors with an open run or intent, by name."""
+    """Return the mirrors with an open run, an intent or a claim, by name."""
     open_runs = select(runs.c.mirror_id).where(runs.c.outcome.is_(None))
-    wanted = open_runs.union(select(intents.c.mirror_id))
+    wanted = open_runs.union(select(intents.c.mirror_id), select(claim.c.mirror_id))
     ordered = STATE.where(mirror.c.id.in_(wanted)).order_by(mirror.c.identity)
     return [read_state(row) for row in conn.execute(ordered)]
 

@@ -21,16 +21,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from syncer.model.content import Finding, RefChange, RefSnapshot
+    from syncer.model.mirrors import Held, RepoState
     from syncer.model.names import RepoName
     from syncer.model.runs import (
         AuditEvent,
-        Held,
         Intent,
         LagSample,
         Probe,
         ProbeResult,
         Receipt,
-        RepoState,
         SyncRun,
         Trigger,
     )

@@ -7,8 +7,6 @@ with every probe is indexed, since Postgres would then write the index as well.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -18,77 +16,54 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
     text,
 )
 
+from syncer.catalog import schema
+from syncer.catalog.blob_tables import claim, lfs_object
 from syncer.catalog.columns import Instant, Json, Key, Prose, RefText, Span
-from syncer.model.content import ChangeKind
-from syncer.model.runs import Activity, Outcome, Stage, Trigger
-
-if TYPE_CHECKING:
-    from enum import StrEnum
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from syncer.catalog.schema import (
+    DIGEST,
+    OID,
+    PATH,
+    WORD,
+    Name,
+    among,
+    counted,
+    mirror_key,
+    oid,
 )
+from syncer.model.content import ChangeKind
+from syncer.model.mirrors import Activity
+from syncer.model.runs import Outcome, Stage, Trigger
 
-_WORD = 16
-_OID = 64  # of sha256; sha1 has 40
-_DIGEST = 64
+#: All tables, those of blobs included.
+metadata = schema.metadata
+
 _OPEN = text("outcome IS NULL")
-_PATH = 2500  # Postgres indexes at most 2,700 bytes
-
-# Postgres would sort by the locale of its cluster; names sort by their bytes.
-_Name = String(_PATH).with_variant(String(_PATH, collation="C"), "postgresql")
-
-
-def _among(column: str, words: type[StrEnum]) -> CheckConstraint:
-    listed = ", ".join(f"'{word.value}'" for word in words)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
-
-def _oid(column: str) -> CheckConstraint:
-    return CheckConstraint(f"length({column}) IN (40, {_OID})", name=column)
-
-
-def _counted(column: str) -> CheckConstraint:
-    return CheckConstraint(f"{column} >= 0", name=column)
-
-
-def _mirror_key(*, primary: bool = False) -> Column[int]:
-    return Column(
-        "mirror_id", Key, ForeignKey("mirror.id"), primary_key=primary, nullable=False
-    )
-
+_NONE = text("0")
 
 mirror = Table(
     "mirror",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("identity", _Name, nullable=False, unique=True),
+    Column("identity", Name, nullable=False, unique=True),
     Column("host", String(300), nullable=False),
-    Column("owner", String(_PATH), nullable=False),
+    Column("owner", String(PATH), nullable=False),
     Column("name", String(100), nullable=False),
-    Column("path", _Name, nullable=False, unique=True),
+    Column("path", Name, nullable=False, unique=True),
     Column("tier", Text, nullable=False),
-    Column("activity", String(_WORD), nullable=False),
+    Column("activity", String(WORD), nullable=False),
     Column("fingerprint", String(128)),
     Column("asked", Text),
     Column("stamp", Text),
     Column("head", RefText),
     Column("ref_count", Integer, nullable=False),
     Column("generation", BigInteger, nullable=False),
-    Column("outcome", String(_WORD)),
+    Column("outcome", String(WORD)),
     Column("error", Prose),
     Column("failures", Integer, nullable=False),
     Column("last_attempt", Instant),
@@ -105,12 +80,21 @@ mirror = Table(
     Column("maintained", Instant),
     Column("added", Instant, nullable=False),
     Column("size", BigInteger, nullable=False),
-    _among("activity", Activity),
-    _among("outcome", Outcome),
+    Column("lfs_scanned", Instant),
+    # Counts of the rows of `lfs_object`, kept with each change of these: the
+    # schedule reads all mirrors at every tick.
+    Column("lfs_present", BigInteger, nullable=False, server_default=_NONE),
+    Column("lfs_missing", BigInteger, nullable=False, server_default=_NONE),
+    Column("lfs_damaged", BigInteger, nullable=False, server_default=_NONE),
+    Column("lfs_size", BigInteger, nullable=False, server_default=_NONE),
+    Column("lfs_retry_at", Instant),
+    among("activity", Activity),
+    among("outcome", Outcome),
     CheckConstraint("identity = lower(identity)", name="identity_folded"),
     CheckConstraint("substr(path, 1, 1) <> '/' AND path <> ''", name="path"),
     CheckConstraint("length(fingerprint) BETWEEN 1 AND 128", name="fingerprint"),
-    *map(_counted, ("ref_count", "generation", "failures", "packs", "size")),
+    *map(counted, ("ref_count", "generation", "failures", "packs", "size")),
+    *map(counted, ("lfs_present", "lfs_missing", "lfs_damaged", "lfs_size")),
     # An id that was purged must not return: a probe may still be in flight.
     sqlite_autoincrement=True,
     # Room in each page for the versions that the flushes leave behind.
@@ -121,11 +105,11 @@ run = Table(
     "run",
     metadata,
     Column("id", Key, primary_key=True),
-    _mirror_key(),
-    Column("trigger", String(_WORD), nullable=False),
+    mirror_key(),
+    Column("trigger", String(WORD), nullable=False),
     Column("started", Instant, nullable=False),
-    Column("stage", String(_WORD), nullable=False),
-    Column("outcome", String(_WORD)),
+    Column("stage", String(WORD), nullable=False),
+    Column("outcome", String(WORD)),
     Column("ended", Instant),
     Column("error", Prose),
     Column("hint", Prose),
@@ -136,9 +120,10 @@ run = Table(
     Column("received", BigInteger, nullable=False),
     Column("generation", BigInteger, nullable=False),
     Column("notes", Json, nullable=False),
-    _among("trigger", Trigger),
-    _among("stage", Stage),
-    _among("outcome", Outcome),
+    Column("lfs", Json),
+    among("trigger", Trigger),
+    among("stage", Stage),
+    among("outcome", Outcome),
     CheckConstraint("(outcome IS NULL) = (ended IS NULL)", name="ended"),
     Index(None, "mirror_id", "id"),
     Index("ix_run_open", "mirror_id", sqlite_where=_OPEN, postgresql_where=_OPEN),
@@ -148,11 +133,11 @@ run = Table(
 intent = Table(
     "intent",
     metadata,
-    _mirror_key(primary=True),
+    mirror_key(primary=True),
     Column("run_id", Key, ForeignKey("run.id"), nullable=False, unique=True),
-    Column("old", String(_DIGEST), nullable=False),
-    Column("beside", String(_DIGEST)),
-    Column("new", String(_DIGEST), nullable=False),
+    Column("old", String(DIGEST), nullable=False),
+    Column("beside", String(DIGEST)),
+    Column("new", String(DIGEST), nullable=False),
     Column("head", RefText),
     Column("changes", Json, nullable=False),
     Column("fingerprint", String(128)),
@@ -162,7 +147,7 @@ intent = Table(
     Column("ref_count", Integer, nullable=False),
     Column("first", Boolean, nullable=False),
     *(
-        CheckConstraint(f"length({column}) = {_DIGEST}", name=column)
+        CheckConstraint(f"length({column}) = {DIGEST}", name=column)
         for column in ("old", "beside", "new")
     ),
 )
@@ -171,17 +156,17 @@ ref_change = Table(
     "ref_change",
     metadata,
     Column("id", Key, primary_key=True),
-    _mirror_key(),
+    mirror_key(),
     Column("run_id", Key, ForeignKey("run.id"), nullable=False, index=True),
     Column("generation", BigInteger, nullable=False),
     Column("at", Instant, nullable=False),
     Column("ref", RefText, nullable=False),
-    Column("old", String(_OID)),
-    Column("new", String(_OID)),
-    Column("kind", String(_WORD), nullable=False),
-    _among("kind", ChangeKind),
-    _oid("old"),
-    _oid("new"),
+    Column("old", String(OID)),
+    Column("new", String(OID)),
+    Column("kind", String(WORD), nullable=False),
+    among("kind", ChangeKind),
+    oid("old"),
+    oid("new"),
     CheckConstraint("old IS NOT NULL OR new IS NOT NULL", name="differs"),
     Index(None, "mirror_id", "id"),
 )
@@ -189,30 +174,30 @@ ref_change = Table(
 finding = Table(
     "finding",
     metadata,
-    _mirror_key(primary=True),
-    Column("oid", String(_OID), primary_key=True),
+    mirror_key(primary=True),
+    Column("oid", String(OID), primary_key=True),
     Column("message_id", String(100), primary_key=True),
     Column("text", Prose, nullable=False),
     Column("seen", Instant, nullable=False),
-    _oid("oid"),
+    oid("oid"),
 )
 
 accepted_object = Table(
     "accepted_object",
     metadata,
-    _mirror_key(primary=True),
-    Column("oid", String(_OID), primary_key=True),
+    mirror_key(primary=True),
+    Column("oid", String(OID), primary_key=True),
     Column("at", Instant, nullable=False),
     Column("actor", Prose, nullable=False),
-    _oid("oid"),
+    oid("oid"),
 )
 
 lag_sample = Table(
     "lag_sample",
     metadata,
     Column("id", Key, primary_key=True),
-    _mirror_key(),
-    Column("component", String(_WORD), nullable=False),
+    mirror_key(),
+    Column("component", String(WORD), nullable=False),
     Column("observed", Instant, nullable=False),
     Column("published", Instant, nullable=False, index=True),
     Column("not_before", Instant),
@@ -238,4 +223,7 @@ audit_event = Table(
 )
 
 #: What belongs to one mirror, in the order in which it can be deleted.
-OWNED = (intent, ref_change, lag_sample, finding, accepted_object, run)
+OWNED = (
+    *(claim, lfs_object, intent, ref_change, lag_sample, finding),
+    *(accepted_object, run),
+)

@@ -1,4 +1,4 @@
-"""What becomes of a mirror's state when a run ends: pure functions.
+"""What becomes of a mirror's state, and of its objects: pure functions.
 
 They know no SQL; the catalog reads a state under its lock, asks here, and
 writes the answer.
@@ -11,20 +11,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncer.errors import Interrupted, Locked
-from syncer.model.runs import Held, LagSample, Outcome
+from syncer.model.lfs import LfsState
+from syncer.model.mirrors import Held
+from syncer.model.runs import LagSample, Outcome
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from syncer.model.content import RefSnapshot
-    from syncer.model.runs import (
-        AuditEvent,
-        Intent,
-        Probe,
-        Receipt,
-        RepoState,
-        SyncRun,
-    )
+    from syncer.model.lfs import LfsObject
+    from syncer.model.mirrors import RepoState
+    from syncer.model.runs import AuditEvent, Intent, Probe, Receipt, SyncRun
 
 #: How long to leave a mirror to whoever holds it.
 NEIGHBOUR = timedelta(seconds=15)
@@ -86,8 +83,9 @@ def closed(state: RepoState, run: SyncRun, held: Held | None) -> RepoState:
         last_attempt=_later(state.last_attempt, run.started),
         not_before=None if run.retry_after is None else ended(run) + run.retry_after,
     )
-    if run.outcome is Outcome.UNCHANGED:
-        # Upstream is what consumers see, so nothing waits for a person either.
+    if run.outcome in {Outcome.UNCHANGED, Outcome.CHANGED}:
+        # Upstream is what consumers see, so nothing waits for a person either;
+        # CHANGED are LFS objects alone, of refs that were published before.
         return replace(
             state,
             error=None,
@@ -160,6 +158,29 @@ def accepted(held: Held | None, event: AuditEvent, oid: str | None) -> Held | No
     if oid is not None:
         return Held("accepted before it was met", event.at, oid=oid, accepted=True)
     return None
+
+
+def linked(old: LfsObject | None, new: LfsObject) -> LfsObject:
+    """Return what is known of an object after `new` was told of it.
+
+    What is here stays here when upstream does not give it any more.  What was
+    here and is lost or wrong stays damaged then: upstream gave it once, so a
+    copy that somebody kept may take its place.  A digest has one length: a
+    pointer with another one, which is not to be had, says nothing of the object.
+    """
+    is_owed = new.reason is not None or new.retry_at is not None or new.tries
+    if new.state is LfsState.PRESENT and is_owed:
+        new = replace(new, reason=None, retry_at=None, tries=0)
+    if old is None:
+        return new
+    refused = new.state is LfsState.MISSING
+    if refused and (old.state is LfsState.PRESENT or old.pointer != new.pointer):
+        return old
+    if refused and old.state is LfsState.DAMAGED:
+        return replace(old, retry_at=new.retry_at, tries=new.tries)
+    if old.state is new.state and old.since is not None:
+        return replace(new, since=old.since)
+    return new
 
 
 def _later(one: datetime | None, other: datetime) -> datetime:

@@ -10,18 +10,16 @@ import pytest
 
 from syncer.errors import Interrupted, PermanentError, UnknownMirror
 from syncer.model.content import ChangeKind, Finding, Ref, RefChange, RefSnapshot
+from syncer.model.lfs import LfsTally
+from syncer.model.mirrors import Activity, Held, PushRate, RepoState
 from syncer.model.names import RepoName
 from syncer.model.runs import (
-    Activity,
     AuditEvent,
-    Held,
     Intent,
     Outcome,
     Probe,
     ProbeResult,
-    PushRate,
     Receipt,
-    RepoState,
     Stage,
     SyncRun,
     Trigger,
@@ -348,6 +346,7 @@ class RunContract:
                 objects=3,
                 received=4,
                 notes=("one", "two"),
+                lfs=LfsTally(fetched=5, linked=6, missing=7, received=2**40),
             )
             catalog.close_run(run)
 
@@ -420,6 +419,27 @@ class RunContract:
         assert (after.failures, after.behind_since) == (0, T0 + MINUTE)
         assert after.last_success == T0
         assert after.fingerprint is None
+
+    def test_a_mirror_held_for_missing_objects_names_them(
+        self, catalog: Catalog
+    ) -> None:
+        """They are what a person accepts to do without."""
+        state = added(catalog)
+        held = Held("2 LFS objects are missing", T0, missing=(OTHER, "c" * 64))
+        hold(catalog, state, held)
+
+        assert catalog.state(GIT).held == held
+        accepted = replace(held, accepted=True)
+        assert catalog.accept(GIT, event("accept"), oid=None) == accepted
+        assert catalog.state(GIT).held == accepted
+
+    @pytest.mark.parametrize("stage", Stage)
+    def test_a_run_ends_at_any_stage(self, catalog: Catalog, stage: Stage) -> None:
+        """The row tells how far it came."""
+        run = opened(catalog, added(catalog)).reached(stage)
+        catalog.close_run(ended(run, Outcome.FAILED, "stopped"))
+
+        assert catalog.runs(GIT, 1)[0].stage is stage
 
     def test_a_hold_survives_a_failure(self, catalog: Catalog) -> None:
         """An upstream that is down for a moment does not release it."""

@@ -29,8 +29,9 @@ from syncer.errors import (
     SchemaOutdated,
     SyncerError,
 )
+from syncer.model.mirrors import RepoState
 from syncer.model.names import RepoName
-from syncer.model.runs import Outcome, ProbeResult, RepoState
+from syncer.model.runs import Outcome, ProbeResult
 from tests.contracts.catalog import (
     FINDINGS,
     GIT,

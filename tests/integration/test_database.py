@@ -18,32 +18,54 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, make_url, text
+from sqlalchemy.exc import IntegrityError
 
 from syncer.catalog import database, migrate
+from syncer.catalog.index import SqlBlobIndex
 from syncer.catalog.sql import SqlCatalog
 from syncer.catalog.tables import metadata
 from syncer.errors import CatalogBusy, ConfigError, NotInitialised, SchemaOutdated
-from tests.contracts.catalog import GIT, OID, added, event, published
+from syncer.model.blobs import Blob, StoredBlob
+from syncer.model.lfs import LfsCounts, LfsObject, LfsPointer, LfsState, LfsTally
+from syncer.model.runs import Stage, Trigger
+from tests.contracts.catalog import GIT, OID, T0, added, event, published
 from tests.servers import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 _POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
+BLOB = Blob("ab" * 32, 12)
 _NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():
     op.create_table("half", sa.Column("id", sa.Integer))
     {rest}
 """
+#: What a catalog of the first release holds: a run that is open, and its intent.
+_FIRST_ROWS = (
+    """INSERT INTO mirror VALUES (7, 'github.com/git/git', 'github.com', 'git', 'git',
+    'github.com/git/git.git', 'normal', 'active', NULL, NULL, NULL, NULL, 3, 1,
+    'held', NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, NULL,
+    '{"reason":"gone","since":"2026-03-01T12:30:15+00:00","deletions":["refs/x"],
+    "oid":null,"accepted":false}', 1, NULL, '2026-03-01T12:30:15.123456+00:00', 9)""",
+    """INSERT INTO run VALUES (41, 7, 'schedule', '2026-03-01T12:30:15.123456+00:00',
+    'fetching', NULL, NULL, NULL, NULL, 0, NULL, '{}', 5, 6, 0, '["a note"]')""",
+    """INSERT INTO ref_change VALUES (1, 7, 41, 1, '2026-03-01T12:30:15.123456+00:00',
+    CAST('refs/x' AS {bytes}), NULL, '{oid}', 'created')""",
+    """INSERT INTO intent VALUES (7, 41, '{digest}', NULL, '{digest}', NULL, '[]',
+    NULL, NULL, '2026-03-01T12:30:15.123456+00:00',
+    '2026-03-01T12:30:15.123456+00:00', 3, {true})""",
+)
+_POSTGRES_WORDS = {"{true}": "true", "{bytes}": "bytea"}
 
 
 @pytest.fixture(params=["sqlite", _POSTGRES])
@@ -71,7 +93,40 @@ def next_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(database.migrations(), copied)
     monkeypatch.setattr(database, "migrations", lambda: copied)
     monkeypatch.setattr(migrate, "migrations", lambda: copied)
-    return copied / "versions" / "0002_next.py"
+    return copied / "versions" / "0003_next.py"
+
+
+@pytest.fixture
+def first_release(
+    url: str, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Engine:
+    """Return the engine of a catalog that the first release made and used."""
+    copied = tmp_path / "first"
+    shutil.copytree(database.migrations(), copied)
+    for later in (copied / "versions").glob("000[2-9]_*.py"):
+        later.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "migrations", lambda: copied)
+        patch.setattr(migrate, "migrations", lambda: copied)
+        assert database.upgrade(url) == "the catalog went from nothing to 0001"
+    is_sqlite = engine.dialect.name == "sqlite"
+    words = {"{true}": "1", "{bytes}": "BLOB"} if is_sqlite else _POSTGRES_WORDS
+    with engine.begin() as conn:
+        for statement in _FIRST_ROWS:
+            filled = statement.replace("{oid}", OID).replace("{digest}", "0" * 64)
+            for word, spelled in words.items():
+                filled = filled.replace(word, spelled)
+            conn.exec_driver_sql(filled)
+        _use_numbers(conn)
+    return engine
+
+
+def _use_numbers(conn: Connection) -> None:
+    """Let the numbers of runs up to 90 have been used, and their rows purged."""
+    if conn.dialect.name == "sqlite":
+        conn.execute(text("UPDATE sqlite_sequence SET seq = 90 WHERE name = 'run'"))
+    else:
+        conn.execute(text("SELECT setval('run_id_seq', 90)"))
 
 
 class TestAddresses:
@@ -194,12 +249,12 @@ class TestSchema:
 
     def test_an_upgraded_catalog_fits(self, url: str, engine: Engine) -> None:
         """What autogenerate would change is nothing."""
-        assert database.upgrade(url) == "the catalog went from nothing to 0001"
+        assert database.upgrade(url) == "the catalog went from nothing to 0002"
         database.check_schema(engine)
 
-        assert database.current(engine) == database.head() == "0001"
+        assert database.current(engine) == database.head() == "0002"
         assert database.check_models(url) == []
-        assert database.upgrade(url) == "the catalog is up to date (0001)"
+        assert database.upgrade(url) == "the catalog is up to date (0002)"
 
     def test_a_difference_is_found(self, url: str, engine: Engine) -> None:
         """The check that finds nothing would have found something."""
@@ -231,7 +286,7 @@ class TestSchema:
         with pytest.raises(SchemaOutdated) as caught:
             database.check_schema(engine)
         assert caught.value.hint == "run `syncer db upgrade`"
-        assert database.upgrade(url) == "the catalog went from 0001 to 0002"
+        assert database.upgrade(url) == "the catalog went from 0002 to 0003"
         database.check_schema(engine)
 
     def test_a_newer_catalog_is_left_alone(self, url: str, engine: Engine) -> None:
@@ -270,6 +325,66 @@ class TestMigrations:
         database.upgrade(url)
         assert catalog.states() == []
 
+    def test_a_catalog_of_the_first_release_keeps_its_rows(
+        self, url: str, first_release: Engine
+    ) -> None:
+        """Its runs, their intents and what is held are read as they were."""
+        assert database.upgrade(url) == "the catalog went from 0001 to 0002"
+
+        catalog = SqlCatalog(first_release)
+        (state,) = catalog.states()
+        assert (state.id, state.size, state.lfs) == (7, 9, LfsCounts())
+        assert state.lfs_scanned is None
+        assert state.held is not None
+        assert (state.held.deletions, state.held.missing) == (("refs/x",), ())
+        (run,) = catalog.runs(GIT, 9)
+        assert (run.id, run.stage, run.notes) == (41, Stage.FETCH, ("a note",))
+        assert run.lfs == LfsTally()
+        assert [change[2].ref for change in catalog.ref_changes(GIT, 9)] == ["refs/x"]
+        intent = catalog.intent(7)
+        assert intent is not None
+        assert intent.run_id == 41
+        assert database.check_models(url) == []
+        later = catalog.open_run(state, Trigger.COMMAND, T0, observed=None)
+        assert later > 90  # a number that a purged mirror's run had does not return
+
+    def test_going_back_loses_only_what_is_new(
+        self, url: str, first_release: Engine
+    ) -> None:
+        """A run that was transferring is one that was fetching to the old program."""
+        shape = _shape(first_release)
+        database.upgrade(url)
+        with first_release.begin() as conn:
+            conn.execute(text("UPDATE run SET stage = 'transferring'"))
+        catalog, index = SqlCatalog(first_release), SqlBlobIndex(first_release)
+        index.stored([StoredBlob(BLOB, T0, T0)])
+        index.claim(7, [BLOB.digest], T0)
+        index.link(7, [LfsObject(LfsPointer(*BLOB), LfsState.PRESENT)])
+        first_release.dispose()
+        database.downgrade(url, "0001")
+
+        assert _shape(first_release) == shape
+        with first_release.connect() as conn:
+            assert conn.scalar(text("SELECT stage FROM run")) == "fetching"
+            assert conn.scalar(text("SELECT count(*) FROM intent")) == 1
+        first_release.dispose()
+        database.upgrade(url)
+        assert catalog.state(GIT).lfs == LfsCounts()
+        assert database.check_models(url) == []
+
+    def test_no_row_points_to_nothing_after_an_upgrade(
+        self, url: str, first_release: Engine
+    ) -> None:
+        """SQLite replaced a table that others refer to, and did not look."""
+        database.upgrade(url)
+
+        with first_release.begin() as conn:
+            if first_release.dialect.name == "sqlite":
+                found = conn.exec_driver_sql("PRAGMA foreign_key_check").all()
+                assert found == []
+            with pytest.raises(IntegrityError):
+                conn.execute(text("DELETE FROM run"))
+
     def test_the_script_makes_the_same_catalog(self, url: str, engine: Engine) -> None:
         """An administrator can run the statements instead."""
         script = database.upgrade(url, sql=True)
@@ -287,7 +402,7 @@ class TestMigrations:
         with pytest.raises(KeyboardInterrupt):
             database.upgrade(url)
 
-        assert database.current(engine) == "0001"
+        assert database.current(engine) == "0002"
         assert not inspect(engine).has_table("half")
         next_migration.write_text(_NEXT.format(rest=""))
         database.upgrade(url)
@@ -299,8 +414,8 @@ class TestMigrations:
             told = sorted(pool.map(database.upgrade, [url] * 4))
 
         assert told == [
-            *["the catalog is up to date (0001)"] * 3,
-            "the catalog went from nothing to 0001",
+            *["the catalog is up to date (0002)"] * 3,
+            "the catalog went from nothing to 0002",
         ]
 
     def test_waiting_for_a_migration_ends(
