@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from syncer.model.content import RefChange
+    from syncer.model.lfs import LfsPointer
     from syncer.model.names import RepoName
     from syncer.model.runs import Intent
     from syncer.ports import PackSource, ProgressSink
@@ -41,6 +42,10 @@ class Thing:
     behind: tuple[str, ...] = ()
     check: str | None = None
     dangerous: bool = False
+    #: The LFS pointers that came with it.
+    pointers: tuple[LfsPointer, ...] = ()
+    #: What its `.lfsconfig` says; None: what the commit before it says.
+    lfs_url: str | None = None
 
 
 class FakeUpstream:
@@ -62,9 +67,25 @@ class FakeUpstream:
         """Commit to a branch, on its tip, and return the id."""
         return self._commit(branch, self.refs.get(f"refs/heads/{branch}"))
 
-    def _commit(self, branch: str, parent: str | None) -> str:
+    def track(self, *pointers: LfsPointer, branch: str = "main") -> str:
+        """Commit LFS pointers to a branch, and return the id."""
+        return self._commit(branch, self.refs.get(f"refs/heads/{branch}"), pointers)
+
+    def configure(self, lfs_url: str, branch: str = "main") -> str:
+        """Commit a `.lfsconfig` to a branch, and return the id."""
+        tip = self.refs.get(f"refs/heads/{branch}")
+        return self._commit(branch, tip, lfs_url=lfs_url)
+
+    def _commit(
+        self,
+        branch: str,
+        parent: str | None,
+        pointers: tuple[LfsPointer, ...] = (),
+        lfs_url: str | None = None,
+    ) -> str:
         behind = () if parent is None else (parent,)
-        oid = self.add(Thing("commit", behind))
+        thing = Thing("commit", behind, pointers=pointers, lfs_url=lfs_url)
+        oid = self.add(thing)
         self.refs[f"refs/heads/{branch}"] = oid
         return oid
 
@@ -321,6 +342,22 @@ class FakeRepository:
             peeled = thing.behind[0] if thing.kind == "tag" else None
             refs[change.ref] = Ref(change.new, peeled)
         return RefSnapshot(refs, incoming.target.head)
+
+    def pointers(self, incoming: Incoming, *, everything: bool) -> list[LfsPointer]:
+        """Return the LFS pointers of what arrived, or of all things."""
+        del incoming  # What arrived is in one place.
+        kept = self._kept
+        searched = {**kept.things, **kept.quarantine} if everything else kept.quarantine
+        return sorted({p for thing in searched.values() for p in thing.pointers})
+
+    def lfs_url(self, incoming: Incoming) -> str | None:
+        """Return what the `.lfsconfig` of the new HEAD says."""
+        here = {**self._kept.things, **self._kept.quarantine}
+        head = incoming.target.refs.get(incoming.target.head or "")
+        thing = None if head is None else here[head.oid]
+        while thing is not None and thing.lfs_url is None:
+            thing = here[thing.behind[0]] if thing.behind else None
+        return None if thing is None else thing.lfs_url
 
     def promote(
         self,

@@ -38,6 +38,8 @@ class Call:
     #: Nothing heard on stderr for this long before the first line: hung.
     first_word: timedelta | None = None
     on_stderr: Callable[[str], None] | None = None
+    #: Gets stdout as it comes, and nobody keeps it: for more than fits in memory.
+    on_stdout: Callable[[bytes], None] | None = None
     check: bool = True
 
 

@@ -33,6 +33,7 @@ class Conversation:
         self._call = call
         self._stop = stop
         self._stdout: list[bytes] = []
+        self._keep = call.on_stdout or self._stdout.append
         self._stderr = bytearray()
         self._line = bytearray()
         self._heard = call.first_word is None
@@ -103,7 +104,7 @@ class Conversation:
         if not data:
             selector.unregister(pipe)
         elif kind == "out":
-            self._stdout.append(data)
+            self._keep(data)
         else:
             self._hear(data)
         self._look_at_limits()

@@ -10,30 +10,33 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from syncer.errors import SyncerError
-from syncer.git import packed_refs, recovery
-from syncer.git.durable import (
+from syncer.durable import (
     make_directories,
     move_all,
     sync_directory,
     sync_filesystem,
     translated,
 )
+from syncer.errors import SyncerError
+from syncer.git import lfs_config, packed_refs, recovery
 from syncer.git.fetching import Fetcher, write_skip_list
 from syncer.git.history import History
 from syncer.git.layout import Layout, pack_files, packs
 from syncer.git.maintenance import Maintenance
+from syncer.git.pointers import PointerScan
 from syncer.model.content import ChangeKind, RefSnapshot, expired_keeps
 from syncer.model.runs import Receipt, Recovery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime, timedelta
+    from pathlib import Path
 
     from syncer.git.command import GitCommand
     from syncer.git.lease import Lease
     from syncer.git.remote import Remote
     from syncer.model.content import RefChange
+    from syncer.model.lfs import LfsPointer
     from syncer.model.names import RepoName
     from syncer.model.runs import Incoming, Intent, Progress
     from syncer.ports import PackSource
@@ -132,13 +135,30 @@ class Repository:
         return self._history(incoming).peel(incoming.target, changes)
 
     def _history(self, incoming: Incoming) -> History:
-        layout = self._layout
-        return History(
-            self._git,
-            layout.first if incoming.first else layout.repository,
-            {} if incoming.first else layout.environment(),
-            self._lease,
+        return History(self._git, *self._place(incoming), self._lease)
+
+    def pointers(self, incoming: Incoming, *, everything: bool) -> list[LfsPointer]:
+        """Return the LFS pointers of what arrived, each once, in order."""
+        scan = PointerScan(
+            self._git, *self._place(incoming), self._lease, self._limits.deadline
         )
+        with translated("the search for LFS pointers"):
+            if everything or incoming.first:
+                return scan.everything()
+            return scan.packed(packs(self._layout.quarantine))
+
+    def lfs_url(self, incoming: Incoming) -> str | None:
+        """Return what `lfs.url` is in the `.lfsconfig` of the new HEAD, if set."""
+        head = incoming.target.refs.get(incoming.target.head or "")
+        if head is None:
+            return None
+        return lfs_config.url(self._git, *self._place(incoming), self._lease, head.oid)
+
+    def _place(self, incoming: Incoming) -> tuple[Path, dict[str, str]]:
+        """Return where all objects can be seen, and what git must know for it."""
+        if incoming.first:
+            return self._layout.first, {}
+        return self._layout.repository, self._layout.environment()
 
     def promote(
         self,

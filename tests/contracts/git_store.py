@@ -16,6 +16,7 @@ from syncer.model.content import (
     diff,
     keep_lost,
 )
+from syncer.model.lfs import LfsPointer
 from syncer.model.names import RepoName
 from syncer.model.runs import Intent
 
@@ -29,6 +30,8 @@ PATH = NAME.path
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 TODAY = NOW.date().isoformat()
 MAIN = "refs/heads/main"
+#: Pointers in the order in which a search returns them.
+POINTERS = [LfsPointer(digit * 64, 1000 + n) for n, digit in enumerate("0123abcd")]
 
 
 class Upstream(Protocol):
@@ -52,6 +55,12 @@ class Upstream(Protocol):
     def rename_head(self, old: str, new: str) -> None:
         """Rename the default branch."""
 
+    def track(self, *pointers: LfsPointer, branch: str = "main") -> str:
+        """Commit LFS pointers to a branch."""
+
+    def configure(self, lfs_url: str, branch: str = "main") -> str:
+        """Commit a `.lfsconfig` to a branch."""
+
     def poison(self) -> str:
         """Put content on `main` that fsck refuses; return the object's id."""
 
@@ -69,6 +78,22 @@ def fetched(
 ) -> Incoming:
     """Bring what `target` needs."""
     return repository.fetch(NAME, target, scope=DEFAULT_SCOPE, accepted=accepted)
+
+
+def found(
+    store: GitStore, target: RefSnapshot, *, everything: bool = False
+) -> list[LfsPointer]:
+    """Bring what `target` needs, and return the LFS pointers of it."""
+    with store.lease(PATH) as repository:
+        repository.recover(None)
+        incoming = fetched(repository, target)
+        return repository.pointers(incoming, everything=everything)
+
+
+def lfs_url(store: GitStore, target: RefSnapshot) -> str | None:
+    """Bring what `target` needs, and return where its LFS server is."""
+    with store.lease(PATH) as repository:
+        return repository.lfs_url(fetched(repository, target))
 
 
 def changed(
@@ -350,6 +375,66 @@ class GitStoreContract:
         upstream.reachable = True
         mirrored(store, upstream.snapshot())
         assert dict(published(store).refs) == dict(upstream.snapshot().refs)
+
+    def test_a_first_mirror_s_pointers_are_those_of_all_refs(
+        self, store: GitStore, upstream: Upstream
+    ) -> None:
+        """Of branches beside HEAD's and of the past, each once, in order."""
+        upstream.track(*POINTERS[3:])
+        upstream.branch("topic")
+        upstream.track(*POINTERS[:2], branch="topic")
+        upstream.track(POINTERS[2], POINTERS[4])
+
+        assert found(store, upstream.snapshot()) == POINTERS
+
+    def test_only_what_arrived_is_searched(
+        self, store: GitStore, upstream: Upstream
+    ) -> None:
+        """What is published has been searched before; nothing arrived, nothing found.
+
+        With `everything` all of it counts, also what no ref reaches any more.
+        """
+        upstream.track(POINTERS[0])
+        mirrored(store, upstream.snapshot())
+        upstream.track(POINTERS[1])
+        mirrored(store, upstream.snapshot())
+        assert found(store, upstream.snapshot()) == []
+        upstream.force()
+        upstream.track(POINTERS[2])
+
+        assert found(store, upstream.snapshot()) == [POINTERS[2]]
+        assert found(store, upstream.snapshot(), everything=True) == POINTERS[:3]
+        mirrored(store, upstream.snapshot())
+        assert found(store, upstream.snapshot(), everything=True) == POINTERS[:3]
+
+    def test_a_quarantine_that_is_used_again_is_searched_again(
+        self, store: GitStore, upstream: Upstream
+    ) -> None:
+        """A run that failed before it had the objects leaves its pointers to find."""
+        mirrored(store, upstream.snapshot())
+        upstream.track(POINTERS[0])
+        target = upstream.snapshot()
+        found(store, target)
+        upstream.reachable = False
+
+        assert found(store, target) == [POINTERS[0]]
+
+    def test_the_new_head_says_where_its_lfs_server_is(
+        self, store: GitStore, upstream: Upstream
+    ) -> None:
+        """Its `.lfsconfig` counts, before and after it is published, no other."""
+        upstream.branch("topic")
+        upstream.configure("https://elsewhere.test/topic", branch="topic")
+        assert lfs_url(store, upstream.snapshot()) is None
+        mirrored(store, upstream.snapshot())
+        upstream.configure("https://lfs.test/one")
+        mirrored(store, upstream.snapshot())
+
+        assert lfs_url(store, upstream.snapshot()) == "https://lfs.test/one"
+        upstream.configure("https://lfs.test/two")
+        assert lfs_url(store, upstream.snapshot()) == "https://lfs.test/two"
+        told = RefSnapshot(upstream.snapshot().refs)
+        assert lfs_url(store, told) is None
 
     def test_progress_is_told(self, store: GitStore, upstream: Upstream) -> None:
         """Somebody who asks hears how many objects arrive."""

@@ -16,11 +16,13 @@ from tests.fakes_git import FakeGitStore, FakeUpstream
 from tests.sandbox import snapshot
 from tests.servers.bulk import known_bad
 from tests.servers.http_faults import status
+from tests.servers.pointers import pointer_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from syncer.model.content import RefSnapshot
+    from syncer.model.lfs import LfsPointer
     from syncer.ports import GitStore
     from tests.contracts.git_store import Upstream
     from tests.servers.git_http import GitServer
@@ -75,6 +77,16 @@ class RealUpstream:
     def rename_head(self, old: str, new: str) -> None:
         """Rename the default branch."""
         self._repository.rename_head(old, new)
+
+    def track(self, *pointers: LfsPointer, branch: str = "main") -> str:
+        """Commit LFS pointers to a branch; they take the place of earlier ones."""
+        files = {f"large/{n}": pointer_file(each) for n, each in enumerate(pointers)}
+        return self._repository.commit(branch, files)
+
+    def configure(self, lfs_url: str, branch: str = "main") -> str:
+        """Commit a `.lfsconfig` to a branch."""
+        text = f"[lfs]\n\turl = {lfs_url}\n"
+        return self._repository.commit(branch, {".lfsconfig": text})
 
     def poison(self) -> str:
         """Put a tree with a `.git` in it on `main`; return the tree's id."""
