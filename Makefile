@@ -17,7 +17,7 @@ DEV := .venv/.installed-dev
 CHECKED := syncer tests bench migrations
 
 # What the tests start that Debian has: servers of upstreams and of the catalog.
-PACKAGES := git postgresql openssh-server e2fsprogs
+PACKAGES := git git-lfs postgresql openssh-server e2fsprogs
 
 ##@ Use
 
@@ -38,15 +38,15 @@ demo: $(DEV) ## Mirror a few repositories that change while you watch, offline
 ##@ Work on it
 
 .PHONY: test
-test: packages $(DEV) ## Install what the tests need and run them
+test: packages servers ## Install what the tests need and run them
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: test-long
-test-long: packages $(DEV) ## Run them all, every crash point included (hours)
+test-long: packages servers ## Run them all, every crash point included (hours)
 	@$(BIN)/pytest -n $(WORKERS) --long $(ARGS)
 
 .PHONY: coverage
-coverage: packages $(DEV) ## Run the tests and report branch coverage of what runs in them
+coverage: packages servers ## Run the tests and report branch coverage of what runs in them
 	@$(BIN)/pytest -n $(WORKERS) --cov=syncer --cov-branch \
 	  --cov-report=term-missing:skip-covered $(ARGS)
 
@@ -62,7 +62,7 @@ format: $(DEV) ## Put the code in its format
 	@$(BIN)/ruff format $(CHECKED)
 
 .PHONY: bench
-bench: $(DEV) ## Measure against git, side by side, printing ratios
+bench: packages servers ## Measure against git, side by side, printing ratios
 	@missed=0; for each in $$(grep -lE '^def main\(\) -> int:' bench/*.py); do \
 	  echo "=== $$each"; \
 	  PYTHONPATH=. $(BIN)/python "$$each" $(ARGS) || missed=1; \
@@ -90,6 +90,12 @@ $(DEV): pyproject.toml | .venv/bin/python
 	@echo 'Installing syncer and its tests'"'"' needs into .venv ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(RUN) $@
+
+# What Debian has not: S3 servers and a new git-lfs, built once into
+# ${XDG_CACHE_HOME:-~/.cache}/syncer-test, or into $SYNCER_TEST_CACHE.
+.PHONY: servers
+servers: $(DEV) ## Build the S3 servers and git-lfs that tests start (minutes, once)
+	@$(BIN)/python -m tests.servers.toolchain
 
 # Only root can install them, and only what is missing; others are told.
 .PHONY: packages

@@ -9,17 +9,22 @@ run them, and skip with the reason elsewhere.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from tests.servers import programs, s3
 from tests.servers.git_http import GitServer
+from tests.servers.lfs_client import GitLfs
+from tests.servers.s3_kinds import KINDS, MINIO, RCLONE, VERSITYGW
+from tests.servers.s3_proxy import S3Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.servers.repositories import Repository
+    from tests.servers.s3_kinds import Kind
 
 _MARKERS = (
     "long: takes minutes; runs with --long",
@@ -29,7 +34,10 @@ _MARKERS = (
 #: The expression in `pyproject.toml`, for runs that do not say otherwise.
 _NOT_LONG = "not long"
 #: Prefixes of variables that must not reach a test from whoever runs it.
-_FOREIGN = ("GIT_", "SYNCER_", "XDG_", "GITHUB_", "GH_", "SSH_", "PG")
+_FOREIGN = (
+    *("GIT_", "SYNCER_", "XDG_", "GITHUB_", "GH_", "SSH_", "PG"),
+    *("AWS_", "MINIO_", "RCLONE_"),
+)
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -91,7 +99,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _give_up(f"crash points cannot run here: {reason}")
 
 
-def _give_up(reason: str) -> None:
+def _give_up(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -136,3 +144,60 @@ def upstream(git_server: GitServer) -> Callable[[str], Repository]:
         return repository
 
     return make
+
+
+@pytest.fixture
+def minio(request: pytest.FixtureRequest) -> Iterator[s3.S3Server]:
+    """Lend MinIO; its buckets are gone after the test."""
+    yield from _lent(request, MINIO)
+
+
+@pytest.fixture
+def tls_minio(request: pytest.FixtureRequest) -> Iterator[s3.S3Server]:
+    """Lend MinIO by TLS, with a certificate of its own authority."""
+    yield from _lent(request, MINIO, tls=True)
+
+
+@pytest.fixture
+def versitygw(request: pytest.FixtureRequest) -> Iterator[s3.S3Server]:
+    """Lend the second S3 server."""
+    yield from _lent(request, VERSITYGW)
+
+
+@pytest.fixture
+def rclone_s3(request: pytest.FixtureRequest) -> Iterator[s3.S3Server]:
+    """Lend the S3 server that believes everything."""
+    yield from _lent(request, RCLONE)
+
+
+@pytest.fixture(params=KINDS, ids=[kind.name for kind in KINDS])
+def s3_server(request: pytest.FixtureRequest) -> Iterator[s3.S3Server]:
+    """Lend each kind of S3 server, one after the other."""
+    yield from _lent(request, request.param)
+
+
+@pytest.fixture
+def s3_proxy(minio: s3.S3Server) -> Iterator[S3Proxy]:
+    """Stand in front of MinIO, and go wrong when told to."""
+    with S3Proxy(minio) as proxy:
+        yield proxy
+
+
+def _lent(
+    request: pytest.FixtureRequest, kind: Kind, *, tls: bool = False
+) -> Iterator[s3.S3Server]:
+    try:
+        yield from s3.lent(request.config, kind, tls=tls)
+    except programs.Missing as missing:
+        _give_up(str(missing))
+
+
+@pytest.fixture(params=["old", "new"])
+def git_lfs(request: pytest.FixtureRequest) -> GitLfs:
+    """Hand out the real git-lfs: the distribution's, and today's."""
+    old = request.param == "old"
+    find = programs.packaged_git_lfs if old else programs.GIT_LFS.find
+    try:
+        return GitLfs(request.param, find())
+    except programs.Missing as missing:
+        _give_up(str(missing))

@@ -2,7 +2,8 @@
 
 HTTP/1.1 with kept-alive connections, chunked answers, TLS if asked.  Serves the
 bare repositories at `root/OWNER/NAME.git`, records every request, and goes
-wrong where `fault` or a repository's `fault.json` says so.
+wrong where `fault` or a repository's `fault.json` says so.  LFS objects are
+served beside git.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.servers.http_answer import Broken, Writer
 from tests.servers.http_backend import Backend
 from tests.servers.http_body import Body
 from tests.servers.http_faults import Fault, Faults, Request
+from tests.servers.lfs import STORAGE, TYPE, Lfs
 from tests.servers.repositories import Repository
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class GitServer:
         *,
         tls: bool = False,
         require_token: str | None = None,
+        lfs: Lfs | None = None,
     ) -> None:
         self._own = tempfile.TemporaryDirectory(prefix="git-server-")
         place = Path(self._own.name)
@@ -49,6 +52,8 @@ class GitServer:
         self.root.mkdir(parents=True, exist_ok=True)
         #: Requests without this token are answered 401; may be changed.
         self.require_token = require_token
+        #: The LFS objects; two servers may have the same.
+        self.lfs = Lfs() if lfs is None else lfs
         self.stopping = threading.Event()
         self.faults = Faults()
         self.backend = Backend(self.root, place / "gitconfig")
@@ -211,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
-    do_POST = do_GET  # noqa: N815  the base's name
+    do_POST = do_PUT = do_GET  # noqa: N815  the base's names
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
         """Say nothing; `GitServer.requests` has it all."""
@@ -236,6 +241,11 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.answers:
                 # Its own content type, or git's, so that only the bytes are wrong.
                 writer.send(fault.status or 200, _like_git(request), [fault.payload])
+            elif server.lfs.serves(request.path):
+                owned = request.path.partition("/info/lfs")[0]
+                known = server.path(owned.strip("/").removesuffix(".git")).exists()
+                answer = server.lfs.answer(request, body, server.url, known=known)
+                writer.send(answer.status, answer.headers, answer.body)
             else:
                 with server.backend.ask(request, body) as answer:
                     writer.send(answer.status, answer.headers, answer.body)
@@ -246,7 +256,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _choose(self, server: GitServer, request: Request) -> Fault:
         token = server.require_token
-        if token is not None and not _proves(request, token):
+        free = request.path.startswith(STORAGE)
+        if token is not None and not free and not _proves(request, token):
             return Fault(
                 status=401, headers={"WWW-Authenticate": 'Basic realm="GitHub"'}
             )
@@ -257,6 +268,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _like_git(request: Request) -> list[tuple[str, str]]:
+    if "/info/lfs/" in request.path:
+        return [("Content-Type", TYPE)]
     service = request.query.removeprefix("service=") or request.path.rsplit("/", 1)[-1]
     kind = "advertisement" if request.path.endswith("/info/refs") else "result"
     return [("Content-Type", f"application/x-{service}-{kind}")]

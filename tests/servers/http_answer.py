@@ -1,6 +1,6 @@
 """Sends one answer, right or wrong.
 
-Chunked unless a fault says otherwise, so that a body of unknown length streams.
+Chunked where its length is not known, so that it streams.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ class Writer:
     connection: socket.socket
     fault: Fault
     stopping: threading.Event
+    _framing: str = field(default="chunked", init=False)
 
     @property
     def ends(self) -> bool:
@@ -48,6 +49,7 @@ class Writer:
             Broken: the fault ended it; the connection is to be closed.
             OSError: the client went away.
         """
+        self._framing = self._choose_framing(dict(headers))
         if self.fault.hang == "accept":
             self._hang()
         if self.fault.reset == 0:
@@ -62,9 +64,11 @@ class Writer:
         fields = dict(headers) | dict(self.fault.headers)
         if self.fault.content_type is not None:
             fields["Content-Type"] = self.fault.content_type
-        if self.fault.framing == "close":
+        if self._framing != "length":
+            fields.pop("Content-Length", None)
+        if self._framing == "close":
             fields["Connection"] = "close"
-        else:
+        elif self._framing == "chunked":
             fields["Transfer-Encoding"] = "chunked"
         try:
             phrase = HTTPStatus(status).phrase
@@ -74,6 +78,14 @@ class Writer:
         lines += [f"{name}: {text}" for name, text in fields.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
+    def _choose_framing(self, fields: dict[str, str]) -> str:
+        """Return how the body ends: as the fault says, else by a known length."""
+        fault = self.fault
+        if fault.framing is not None:
+            return fault.framing
+        other = fault.answers or fault.short is not None or fault.endless is not None
+        return "chunked" if other or "Content-Length" not in fields else "length"
+
     def _send_body(self, head: bytes, body: Iterator[bytes]) -> None:
         """Join the headers and the first block: most answers are one packet."""
         waiting = head
@@ -82,13 +94,13 @@ class Writer:
             self.connection.sendall(head)
             waiting = b""
         for block in body:
-            if self.fault.framing == "chunked":
+            if self._framing == "chunked":
                 waiting += b"%x\r\n%b\r\n" % (len(block), block)
             else:
                 waiting += block
             self.connection.sendall(waiting)
             waiting = b""
-        if self.fault.framing == "chunked":
+        if self._framing == "chunked":
             waiting += b"0\r\n\r\n"
         self.connection.sendall(waiting)
 

@@ -71,8 +71,9 @@ class Fault:
     #: Bytes and seconds: so much is sent, then nothing for so long.
     drip: tuple[int, float] | None = None
     content_type: str | None = None
-    #: `close` ends the body with the connection, without length or chunks.
-    framing: Literal["chunked", "close"] = "chunked"
+    #: `close` ends the body with the connection, without length or chunks;
+    #: None is a length where git tells one, else chunks.
+    framing: Literal["chunked", "close", "length"] | None = None
 
     @property
     def answers(self) -> bool:
