@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from contextlib import contextmanager, suppress
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from urllib3 import exceptions as http
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     import urllib3
 
+    from syncer.endpoints import Host
+    from syncer.errors import SyncerError
     from syncer.ports import Clock
-    from syncer.settings import Host
     from syncer.upstream.budget import Budget
     from syncer.upstream.connections import Proxy
     from syncer.upstream.egress import Egress, Target
@@ -45,6 +46,14 @@ _AGENT = f"git/2.0 (syncer {__version__})"
 _OK = 200
 # How a connection ends that the server closed while it was idle.
 _HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+class Answer(NamedTuple):
+    """A whole answer of a bounded size."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Channel:
@@ -90,16 +99,28 @@ class Channel:
         Raises:
             SyncerError: as `failures.py` maps what came instead.
         """
-        self.budget.check()
-        try:
-            response = self._open(method, path, headers, body)
-            try:
-                self._check(response, path, what, expect)
-                return self._body(response)
-            finally:
-                _release(response)
-        except http.HTTPError as exc:
-            raise translate(exc, self.host.name) from exc
+        with self.opened(method, path, headers, body) as response:
+            self._check(response, path, what, expect)
+            return self._body(response)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        limit: int,
+    ) -> Answer:
+        """Return the whole answer, of any status, to one request.
+
+        Raises:
+            PermanentError: it has more than `limit` bytes.
+            SyncerError: as `translate` maps what came instead of an answer.
+        """
+        with self.opened(method, path, headers, body) as response:
+            blocks = self._body(response, limit)
+            return Answer(response.status, response.headers, b"".join(blocks))
 
     @contextmanager
     def stream(
@@ -118,12 +139,30 @@ class Channel:
         Raises:
             SyncerError: as `ask`, also while the blocks are read.
         """
+        with self.opened("POST", path, headers, body) as response:
+            self._check(response, path, what, expect)
+            yield iter(lambda: response.read1(_STREAMED), b"")
+
+    @contextmanager
+    def opened(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """Yield an answer of any status, whose body is still to be read.
+
+        Raises:
+            RateLimited: the host asked us to stay away.
+            SyncerError: as `translate` maps what came instead, also while the
+                body is read.
+        """
         self.budget.check()
         try:
-            response = self._open("POST", path, headers, body)
+            response = self._open(method, path, headers, body)
             try:
-                self._check(response, path, what, expect)
-                yield iter(lambda: response.read1(_STREAMED), b"")
+                yield response
             except BaseException:
                 # Whoever reads may be waiting for a silent server; closing alone
                 # would wait with it.
@@ -134,6 +173,19 @@ class Channel:
                 _release(response)
         except http.HTTPError as exc:
             raise translate(exc, self.host.name) from exc
+
+    def refusal(
+        self, what: object, path: str, status: int, headers: Mapping[str, str]
+    ) -> SyncerError:
+        """Return the error that an answer other than 200 stands for.
+
+        A limit pauses the whole host.
+        """
+        now = self._clock.now()
+        error = refusal(str(what), f"{self._base}{path}", status, headers, now)
+        if isinstance(error, RateLimited):
+            self.budget.pause(PAUSE if error.retry_after is None else error.retry_after)
+        return error
 
     def close(self) -> None:
         """Close idle connections."""
@@ -200,29 +252,25 @@ class Channel:
     ) -> None:
         """Raise unless the answer is a 200 of the right type."""
         if response.status != _OK:
-            url = f"{self._base}{path}"
-            now = self._clock.now()
-            error = refusal(str(what), url, response.status, response.headers, now)
-            if isinstance(error, RateLimited):
-                self.budget.pause(
-                    PAUSE if error.retry_after is None else error.retry_after
-                )
-            raise error
+            raise self.refusal(what, path, response.status, response.headers)
         found = response.headers.get("content-type", "")
         if found.partition(";")[0].strip().lower() != expect:
             msg = f"upstream answers {what} with {shown(found)}, which git does not"
             raise ProtocolError(msg)
 
-    def _body(self, response: urllib3.BaseHTTPResponse) -> list[bytes]:
+    def _body(
+        self, response: urllib3.BaseHTTPResponse, limit: int | None = None
+    ) -> list[bytes]:
         """Return the whole body, in blocks of some size."""
         blocks: list[bytes] = []
         block = bytearray()
         size = 0
+        limit = LARGEST if limit is None else limit
         ends = self._clock.monotonic() + WHOLE
         while data := response.read1(_READ):
             size += len(data)
-            if size > LARGEST:
-                msg = f"{self.host.name} answers with more than {LARGEST >> 20} MiB"
+            if size > limit:
+                msg = f"{self.host.name} answers with more than {limit >> 20} MiB"
                 raise PermanentError(msg)
             if self._clock.monotonic() > ends:
                 msg = f"{self.host.name} did not finish its answer in {WHOLE:.0f} s"

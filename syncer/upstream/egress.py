@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
+    from syncer.endpoints import Host
     from syncer.ports import Clock
-    from syncer.settings import Host
 
     Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
 
 #: Seconds that a resolved name is believed.
 KEPT = 60.0
+#: Names that are remembered; upstream chooses some of them.
+_NAMES = 1024
 _METADATA_NAMES = frozenset({"metadata", "metadata.google.internal"})
 PORTS = {"https": 443, "http": 80, "ssh": 22}
 
@@ -125,6 +127,8 @@ class Egress:
         if kept is None:
             with self._lock:
                 kept = self._kept.setdefault(key, _Kept())
+                if len(self._kept) > _NAMES:
+                    del self._kept[next(iter(self._kept))]
         now = self._clock.monotonic()
         if kept.target is not None and now < kept.until:
             return kept.target

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
+    from syncer.endpoints import Host
     from syncer.model.content import RefSnapshot
     from syncer.model.names import RepoName
     from syncer.ports import Clock
-    from syncer.settings import Host
     from syncer.upstream.capabilities import CapabilityStore
     from syncer.upstream.channel import Channel
     from syncer.upstream.session import Session
