@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -71,7 +72,7 @@ class S3Address:
     ) -> Place:
         """Return where a request for a key goes; the bucket itself for no key."""
         origin = self.public_endpoint if public else None
-        parts = urlsplit(origin or self.origin)
+        parts = _parted(origin or self.origin)
         path = f"{parts.path.rstrip('/')}/{self.bucket}" + (f"/{key}" if key else "")
         return Place(_host_header(parts), encoded_path(path), encoded_query(query))
 
@@ -93,6 +94,11 @@ class S3Address:
             raise ConfigError(msg) from exc
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
+
+
+@lru_cache(maxsize=8)
+def _parted(origin: str) -> SplitResult:
+    return urlsplit(origin)
 
 
 def _host_header(parts: SplitResult) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from syncer.errors import PermanentError
+from syncer.store.s3_connections import CONNECT, READ
 from syncer.store.s3_failures import (
     UploadGone,
     cannot,
@@ -20,7 +21,7 @@ from syncer.store.s3_failures import (
     refusal,
     unreachable,
 )
-from syncer.store.s3_http import ATTEMPTS, CONNECT, READ
+from syncer.store.s3_http import ATTEMPTS
 from syncer.store.signing import Keys
 
 if TYPE_CHECKING:

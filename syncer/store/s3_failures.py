@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+import ssl
+from http.client import HTTPException, IncompleteRead
 from typing import TYPE_CHECKING
-
-from urllib3 import exceptions as http
 
 from syncer.errors import (
     AccessDenied,
@@ -16,6 +16,7 @@ from syncer.errors import (
     Truncated,
     Unavailable,
 )
+from syncer.store.s3_connections import NotConnected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,31 +167,23 @@ def no_keys(address: S3Address) -> AccessDenied:
 
 def unreachable(address: S3Address, exc: Exception) -> SyncerError:
     """Return the error that an exception of an HTTP client stands for."""
-    if isinstance(exc, http.IncompleteRead) or (
-        isinstance(exc, http.ProtocolError)
-        and len(exc.args) > 1
-        and isinstance(exc.args[1], http.IncompleteRead)
-    ):
+    if isinstance(exc, IncompleteRead):
         return Truncated(f"the object store at {address.origin} broke off its answer")
+    cause = exc.__cause__ or exc if isinstance(exc, NotConnected) else exc
     hint = None
-    if "CERTIFICATE_VERIFY" in str(exc):
+    if "CERTIFICATE_VERIFY" in str(cause):
         hint = "name its certificate authority with `[syncer.s3] ca`"
-    kind = Broken if isinstance(exc, http.ProtocolError) else Unavailable
-    return kind(
-        f"the object store at {address.origin} did not answer: {_words(exc)}",
+    broken = isinstance(exc, (HTTPException, ConnectionError, ssl.SSLError))
+    return (Broken if broken else Unavailable)(
+        f"the object store at {address.origin} did not answer: {_words(exc, cause)}",
         hint=hint,
     )
 
 
-def _words(exc: Exception) -> str:
-    if isinstance(exc, http.ReadTimeoutError):
+def _words(exc: Exception, cause: BaseException) -> str:
+    if isinstance(cause, TimeoutError):
+        if isinstance(exc, NotConnected):
+            return "the connection was not made in time"
         return "nothing came for too long"
-    cause: BaseException | str = exc
-    if isinstance(exc, http.NewConnectionError):
-        cause = exc.__cause__ or exc
-    elif isinstance(exc, http.ConnectTimeoutError):
-        return "the connection was not made in time"
-    elif isinstance(exc, http.ProtocolError) and len(exc.args) > 1:
-        cause = exc.args[1]  # the first is a sentence about the second
     text = str(cause) or type(cause).__name__
     return "".join(c if c.isprintable() else "?" for c in text[:_WORDS])

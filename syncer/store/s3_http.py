@@ -7,15 +7,20 @@ asked once for a large one (`s3_client.py`).
 from __future__ import annotations
 
 import random
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-import urllib3
-from urllib3 import exceptions as http
-
 from syncer import __version__
-from syncer.errors import Interrupted
+from syncer.errors import Interrupted, Truncated
+from syncer.store.s3_connections import (
+    Connection,
+    Connections,
+    NotConnected,
+    hang_up,
+    send,
+)
 from syncer.store.s3_failures import (
     code_of,
     is_passing,
@@ -31,18 +36,16 @@ if TYPE_CHECKING:
 
     from syncer.ports import Clock
     from syncer.store.s3_address import S3Address
-    from syncer.store.signing import Keys
+    from syncer.store.signing import Keys, Place
 
-#: Seconds: for a connection, and for the next byte.
-CONNECT, READ = 5.0, 60.0
 #: How often a request is sent, all in all.
 ATTEMPTS = 4
-_KEPT = 64  # warm connections
 #: Seconds before the second attempt; each later wait is four times as long.
 FIRST_PAUSE = 0.2
 _FAILED = 300
 _BLOCK = 1 << 20
 _AGENT = f"syncer/{__version__}"
+_BREAKS = (NotConnected, HTTPException, OSError)
 
 
 class Answer(NamedTuple):
@@ -84,7 +87,7 @@ class Wire:
         self._clock = clock
         self._stop = stop
         self._signer = Signer(address.region)
-        self._pool = _pool(address)
+        self._connections = Connections(address)
 
     def ask(self, request: Request, accept: Collection[int] = ()) -> Answer:
         """Send a request until it is answered; a few times at most.
@@ -95,8 +98,9 @@ class Wire:
             SyncerError: as `s3_failures.py` maps what came instead.
             Interrupted: we were asked to stop while waiting for another attempt.
         """
-        response, code = self._answered(request, accept, whole=True)
-        return Answer(response.status, response.headers, response.data, code)
+        connection, response, body, code = self._answered(request, accept, whole=True)
+        self._connections.give(connection)
+        return Answer(response.status, _fields(response), body, code)
 
     @contextmanager
     def stream(
@@ -107,18 +111,15 @@ class Wire:
         Raises:
             SyncerError: as `ask`; Truncated also while the blocks are read.
         """
-        response, code = self._answered(request, accept, whole=False)
+        connection, response, body, code = self._answered(request, accept, whole=False)
         try:
-            answer = Answer(response.status, response.headers, b"", code)
-            yield answer, self._blocks(response)
-        except BaseException:
-            with suppress(OSError, RuntimeError, ValueError):
-                response.shutdown()  # closing alone would wait for the rest
-            raise
+            answer = Answer(response.status, _fields(response), body, code)
+            yield answer, iter(()) if body else self._blocks(response)
         finally:
-            if not response.closed:
-                response.close()
-            response.release_conn()
+            if response.isclosed():
+                self._connections.give(connection)
+            else:
+                hang_up(connection)  # closing alone would wait for the rest
 
     def presign(self, key: str, expires: int) -> str:
         """Return an address of a key that is good for `expires` seconds."""
@@ -129,34 +130,53 @@ class Wire:
 
     def close(self) -> None:
         """Close idle connections."""
-        self._pool.close()
+        self._connections.close()
 
     def _answered(
         self, request: Request, accept: Collection[int], *, whole: bool
-    ) -> tuple[urllib3.BaseHTTPResponse, str]:
+    ) -> tuple[Connection, HTTPResponse, bytes, str]:
+        """Return an answer, with its body if `whole` or if it is an error's."""
         for attempt in range(1, ATTEMPTS + 1):
             pause = 0.0
             try:
-                response = self._send(request, whole=whole)
-                if response.status < _FAILED:
-                    return response, ""
-                code = code_of(response.headers, response.data)
-            except http.HTTPError as exc:
+                connection, response, body = self._sent(request, whole=whole)
+            except _BREAKS as exc:
                 error = unreachable(self._address, exc)
                 if attempt == ATTEMPTS:
                     raise error from exc
             else:
+                if response.status < _FAILED:
+                    return connection, response, body, ""
+                code = code_of(_fields(response), body)
                 if response.status in accept:
-                    return response, code
+                    return connection, response, body, code
+                self._connections.give(connection)
                 again = is_passing(response.status, code)
                 error = refusal(self._address, response.status, code)
                 if attempt == ATTEMPTS or not again:
                     raise error
-                pause = pause_of(response.headers)
+                pause = pause_of(_fields(response))
             self._wait(attempt, pause)
         raise AssertionError  # pragma: no cover - the last attempt ends above
 
-    def _send(self, request: Request, *, whole: bool) -> urllib3.BaseHTTPResponse:
+    def _sent(
+        self, request: Request, *, whole: bool
+    ) -> tuple[Connection, HTTPResponse, bytes]:
+        connection = self._connections.take()
+        try:
+            place, headers = self._signed(request)
+            response = send(
+                connection, request.method, place.target, headers, request.blocks
+            )
+            body = b""
+            if whole or response.status >= _FAILED:
+                body = response.read()
+        except BaseException:
+            hang_up(connection)
+            raise
+        return connection, response, body
+
+    def _signed(self, request: Request) -> tuple[Place, dict[str, str]]:
         place = self._address.place(request.key, request.query)
         headers = self._signer.sign(
             self._keys(),
@@ -169,26 +189,22 @@ class Wire:
         headers |= {"user-agent": _AGENT, "accept-encoding": "identity"}
         if request.method == "PUT":
             headers["content-length"] = str(request.size)
-        return self._pool.urlopen(
-            request.method,
-            place.target,
-            request.blocks or None,  # as they are: nothing is joined
-            headers,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=whole,
-            decode_content=False,
-        )
+        return place, headers
 
-    def _blocks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    def _blocks(self, response: HTTPResponse) -> Iterator[bytes]:
         """Yield what the answer declared, whole."""
+        left = response.length
         try:
             while block := response.read(_BLOCK):
                 if self._stop.is_set():
                     raise _stopped()
+                left = None if left is None else left - len(block)
                 yield block
-        except http.HTTPError as exc:
+        except _BREAKS as exc:
             raise unreachable(self._address, exc) from exc
+        if left:
+            msg = f"the object store at {self._address.origin} broke off its answer"
+            raise Truncated(msg)
 
     def _wait(self, attempt: int, pause: float) -> None:
         """Stay away a while: longer each time, and not all at the same moment."""
@@ -198,23 +214,10 @@ class Wire:
             raise _stopped()
 
 
+def _fields(response: HTTPResponse) -> dict[str, str]:
+    """Return the headers of an answer, their names in lower case."""
+    return {name.lower(): value for name, value in response.getheaders()}
+
+
 def _stopped() -> Interrupted:
     return Interrupted("stopped on request; no blob was changed")
-
-
-def _pool(address: S3Address) -> urllib3.HTTPConnectionPool:
-    parts = urlsplit(address.origin)
-    timeout = urllib3.Timeout(connect=CONNECT, read=READ)
-    host = parts.hostname or ""
-    if parts.scheme == "http":
-        return urllib3.HTTPConnectionPool(
-            host, parts.port, maxsize=_KEPT, timeout=timeout, retries=False
-        )
-    return urllib3.HTTPSConnectionPool(
-        host,
-        parts.port,
-        maxsize=_KEPT,
-        timeout=timeout,
-        retries=False,
-        ssl_context=address.trust(),
-    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_HASH = "sha256"  # by its name: OpenSSL then does it in one call
 _PLAIN = "-_.~"
 #: In a digest's place: the body is covered by a checksum, or by nothing.
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -122,13 +123,13 @@ class Signer:
         digest = sha256("\n".join(request).encode()).hexdigest()
         text = "\n".join((_ALGORITHM, stamp, self._scope(stamp), digest))
         key = self._key(keys.secret, stamp[:8])
-        return hmac.new(key, text.encode(), sha256).hexdigest()
+        return hmac.digest(key, text.encode(), _HASH).hex()
 
     def _key(self, secret: str, day: str) -> bytes:
         known, key = self._derived
         if known != (secret, day):
             key = f"AWS4{secret}".encode()
             for part in (day, self._region, "s3", "aws4_request"):
-                key = hmac.digest(key, part.encode(), sha256)
+                key = hmac.digest(key, part.encode(), _HASH)
             self._derived = ((secret, day), key)
         return key

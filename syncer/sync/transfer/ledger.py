@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from syncer.sync.transfer.courier import Ending
 
 #: So many endings are written together, or those of so many seconds.
-_MOST = 100
+_MOST = 300
 _LONGEST = 1.0
 
 
