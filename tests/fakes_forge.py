@@ -8,10 +8,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from syncer.credentials import Secret
+from syncer.endpoints import Host
 from syncer.errors import NotFound, ProtocolError
 from syncer.model.content import RefSnapshot
 from syncer.model.runs import Probe
-from syncer.settings import Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

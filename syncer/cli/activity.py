@@ -10,7 +10,7 @@ import click
 from syncer.cli import documents, options
 from syncer.cli.render import printable
 from syncer.cli.session import configured, event
-from syncer.model.runs import Activity
+from syncer.model.mirrors import Activity
 
 if TYPE_CHECKING:
     from syncer.cli.session import Session

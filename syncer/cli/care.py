@@ -1,30 +1,39 @@
-"""`gc`: what has expired goes, packs that piled up are put in order."""
+"""`gc`: what has expired goes, packs that piled up are put in order.
+
+Blobs go in two steps: what nothing needs is condemned by one call and removed by
+another, a grace period later.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
 
 from syncer.cli import options
-from syncer.cli.render import plural, size
+from syncer.cli.render import plural, size, stamp
 from syncer.cli.session import configured
 from syncer.cli.verdict import exit_status
 from syncer.errors import SyncerError
+from syncer.model.care import Swept
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import timedelta
     from pathlib import Path
 
     from syncer.bootstrap import App
+    from syncer.cli.output import Output
     from syncer.cli.session import Session
+    from syncer.model.blobs import Blob, Leftover
+    from syncer.model.mirrors import RepoState
     from syncer.model.names import RepoName
-    from syncer.model.runs import RepoState
 
 
 @dataclass(frozen=True)
-class Swept:
+class Cleared:
     """What expired in one mirror, and whether its packs want care."""
 
     state: RepoState
@@ -50,47 +59,123 @@ class Swept:
         return f"{self.state.name}: {', '.join(parts)}"
 
 
-@click.command("gc", epilog=options.statuses(3, 11, 12))
+@click.command("gc", epilog=options.statuses(3, 5, 11, 12))
 @options.names()
+@click.option(
+    "--orphans", is_flag=True, help="Also take blobs in hand that nobody recorded."
+)
 @options.dry_run("Only tell what would be done.")
 @options.as_json
 @click.pass_obj
 def gc_command(
-    session: Session, names: tuple[RepoName, ...], *, dry_run: bool, as_json: bool
+    session: Session,
+    names: tuple[RepoName, ...],
+    *,
+    orphans: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Remove what has expired, and put packs in order.
 
     Expired are old tips of force-pushed and deleted branches past `keep`, and
     packs that a newer one replaced, after `grace`. Nothing upstream has goes.
+
+    Without names, blobs that no mirror needs are condemned, those condemned for
+    longer than `grace` are removed, and unfinished transfers go after `stale`.
     """
-    out = session.output
-    found, failed = [], []
+    if orphans and names:
+        msg = "blobs belong to no single mirror: leave out the names"
+        raise click.UsageError(msg)
     with session.app() as app:
-        states = _chosen(app, names)
-        for state in states:
-            try:
-                swept = _sweep(app, state, dry_run=dry_run)
-            except SyncerError as exc:
-                out.failure(exc)
-                failed.append(exc.exit_code)
-                continue
-            found.append(swept)
-            if swept and not as_json:
-                out.data(swept.text(dry_run=dry_run))
+        done = _Round(app, session.output, dry_run, silent=as_json)
+        done.mirrors(mirrors_of(app, names))
+        if not names:
+            done.blobs(orphans=orphans)
     if as_json:
-        told = [_document(swept) for swept in found if swept]
-        out.document("gc", {"dry_run": dry_run, "mirrors": told})
+        _print_document(session.output, done)
     else:
-        done = [swept for swept in found if swept]
-        freed = size(sum(swept.freed for swept in done))
-        would = "would be freed" if dry_run else "freed"
-        of = f"{len(done):,} of {plural(len(states), 'mirror')}"
-        out.say(f"{of} had something to do, {freed} {would}")
-    out.next("syncer gc" if dry_run and any(found) else "syncer status")
-    return exit_status(failed, len(states))
+        _print_end(session.output, done)
+    return exit_status(done.failed, done.total)
 
 
-def _chosen(app: App, names: tuple[RepoName, ...]) -> list[RepoState]:
+@dataclass
+class _Round:
+    """Clears one thing after another; one that cannot be cleared stops no other."""
+
+    app: App
+    out: Output
+    dry_run: bool
+    silent: bool
+    #: Mirrors, and parts in all.
+    asked: int = 0
+    total: int = 0
+    cleared: list[Cleared] = field(default_factory=list)
+    swept: Swept = field(default_factory=Swept)
+    #: Statuses of what could not be cleared.
+    failed: list[int] = field(default_factory=list)
+
+    def mirrors(self, states: list[RepoState]) -> None:
+        self.asked = len(states)
+        for state in states:
+            with self._part():
+                cleared = _clear(self.app, state, dry_run=self.dry_run)
+                self.cleared.append(cleared)
+                if cleared:
+                    self._tell(cleared.text(dry_run=self.dry_run))
+
+    def blobs(self, *, orphans: bool) -> None:
+        sweeper = self.app.sweeper
+        with self._part():
+            self.swept = sweeper.sweep(dry_run=self.dry_run, orphans=orphans)
+            if self.swept:
+                self._tell(f"blobs: {words_of(self.swept, dry_run=self.dry_run)}")
+
+    def _tell(self, line: str) -> None:
+        if not self.silent:
+            self.out.data(line)
+
+    @contextmanager
+    def _part(self) -> Iterator[None]:
+        self.total += 1
+        try:
+            yield
+        except SyncerError as exc:
+            self.out.failure(exc)
+            self.failed.append(exc.exit_code)
+
+
+def _print_end(out: Output, done: _Round) -> None:
+    mirrors = [cleared for cleared in done.cleared if cleared]
+    freed = sum(cleared.freed for cleared in mirrors)
+    freed += _bytes_of((*done.swept.removed, *done.swept.aborted))
+    would = "would be freed" if done.dry_run else "freed"
+    of = f"{len(mirrors):,} of {plural(done.asked, 'mirror')}"
+    out.say(f"{of} had something to do, {size(freed)} {would}")
+    again = done.dry_run and (mirrors or done.swept)
+    out.next("syncer gc" if again else "syncer status")
+
+
+def words_of(swept: Swept, *, dry_run: bool) -> str:
+    """Return what became of blobs: `3 blobs condemned (1.2 GiB), ...`."""
+    would = "would be " if dry_run else ""
+    kinds: tuple[tuple[str, str, tuple[Blob | Leftover, ...]], ...] = (
+        ("blob", "condemned", swept.condemned),
+        ("blob", "removed", swept.removed),
+        ("unrecorded blob", "condemned", swept.adopted),
+        ("unfinished transfer", "removed", swept.aborted),
+    )
+    return ", ".join(
+        f"{plural(len(those), noun)} {would}{verb} ({size(_bytes_of(those))})"
+        for noun, verb, those in kinds
+        if those
+    )
+
+
+def _bytes_of(those: tuple[Blob | Leftover, ...]) -> int:
+    return sum(each.size for each in those)
+
+
+def mirrors_of(app: App, names: tuple[RepoName, ...]) -> list[RepoState]:
     """Return the named mirrors, or all, as far as they have a repository."""
     wanted = {name.identity for name in configured(app.config, names)}
     states = app.catalog.states()
@@ -101,7 +186,7 @@ def _chosen(app: App, names: tuple[RepoName, ...]) -> list[RepoState]:
     ]
 
 
-def _sweep(app: App, state: RepoState, *, dry_run: bool) -> Swept:
+def _clear(app: App, state: RepoState, *, dry_run: bool) -> Cleared:
     now, keep = app.clock.now(), _retention(app, state)
     with app.store.lease(state.path) as repository:
         gone = repository.drop_expired(now, keep, dry_run=True)
@@ -113,7 +198,7 @@ def _sweep(app: App, state: RepoState, *, dry_run: bool) -> Swept:
         due = repository.needs_maintenance(idle=True)
     if due and not dry_run:
         app.pipeline.maintain(state, idle=True)
-    return Swept(state, tips, packs, freed, due)
+    return Cleared(state, tips, packs, freed, due)
 
 
 def _retention(app: App, state: RepoState) -> timedelta:
@@ -128,11 +213,38 @@ def _bytes(repository: Path, pack: str) -> int:
         return 0
 
 
-def _document(swept: Swept) -> dict[str, object]:
+def _print_document(out: Output, done: _Round) -> None:
+    blobs = done.swept
+    body = {
+        "dry_run": done.dry_run,
+        "mirrors": [_document(cleared) for cleared in done.cleared if cleared],
+        "blobs": {
+            "condemned": [_blob(blob) for blob in blobs.condemned],
+            "removed": [_blob(blob) for blob in blobs.removed],
+            "adopted": [_blob(blob) for blob in blobs.adopted],
+            "aborted": [
+                {
+                    "place": left.place,
+                    "oid": left.digest,
+                    "size_bytes": left.size,
+                    "since": stamp(left.since),
+                }
+                for left in blobs.aborted
+            ],
+        },
+    }
+    out.document("gc", body)
+
+
+def _blob(blob: Blob) -> dict[str, object]:
+    return {"oid": blob.digest, "size_bytes": blob.size}
+
+
+def _document(cleared: Cleared) -> dict[str, object]:
     return {
-        "repository": swept.state.name.short,
-        "tips": swept.tips,
-        "packs": swept.packs,
-        "freed_bytes": swept.freed,
-        "maintained": swept.maintained,
+        "repository": cleared.state.name.short,
+        "tips": cleared.tips,
+        "packs": cleared.packs,
+        "freed_bytes": cleared.freed,
+        "maintained": cleared.maintained,
     }

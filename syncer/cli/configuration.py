@@ -84,14 +84,15 @@ def _header(where: str) -> str:
 
 def _settings(config: Config) -> Iterator[tuple[str, str, Any, str]]:
     """Yield (table, key, value, origin) of everything that is set."""
-    tables: list[tuple[str, Any]] = [("syncer", config.syncer)]
+    s3 = config.syncer.s3
+    tables: list[tuple[str, Any]] = [("syncer", config.syncer), ("syncer.s3", s3)]
     tables += [(f"tier.{name}", tier) for name, tier in config.tier.items()]
     hosts = {repo.name.host for repo in config.repo} | set(config.host)
     tables += [(f"host.{name}", config.target_host(name)) for name in sorted(hosts)]
     tables += [(f"repo.{index}", repo) for index, repo in enumerate(config.repo)]
     for where, model in tables:
         for key in type(model).model_fields:
-            value = getattr(model, key)
+            value = None if key == "s3" else getattr(model, key)  # a table of its own
             if key == "min_free" and isinstance(value, float):
                 value = f"{value * 100:g}%"
             if value is not None:
@@ -99,6 +100,9 @@ def _settings(config: Config) -> Iterator[tuple[str, str, Any, str]]:
                 yield where, key, plain(value), source
         if where.startswith("host.") and model.token is not None:
             yield where, "token", STARS, "a credential"
+        if where == "syncer.s3" and model.keys is not None:
+            yield where, "access_key", STARS, "a credential"
+            yield where, "secret_key", STARS, "a credential"
 
 
 def plain(value: object) -> object:

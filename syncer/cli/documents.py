@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from syncer.cli.render import printable, raw, stamp, word_of
+from syncer.cli.render import printable, raw, received, stamp, word_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from syncer.model.content import Finding, RefChange
-    from syncer.model.runs import Held, SyncRun
+    from syncer.model.lfs import LfsCounts, LfsObject
+    from syncer.model.mirrors import Held
+    from syncer.model.runs import SyncRun
     from syncer.schedule.lag import Freshness
 
 Document = dict[str, Any]
@@ -48,12 +50,38 @@ def mirror(fresh: Freshness) -> Document:
         "refs": state.ref_count,
         **name_of("head", state.head),
         "size_bytes": state.size,
+        "lfs": {"scanned": stamp(state.lfs_scanned), **counts(state.lfs)},
         "last_attempt": stamp(state.last_attempt),
         "last_success": stamp(state.last_success),
         "last_change": stamp(state.last_change),
         "failures": state.failures,
         "error": None if state.error is None else printable(state.error),
         "held": None if state.held is None else held(state.held),
+    }
+
+
+def counts(lfs: LfsCounts) -> Document:
+    """Return how many LFS objects are here."""
+    return {
+        "total": lfs.total,
+        "present": lfs.present,
+        "missing": lfs.missing,
+        "damaged": lfs.damaged,
+        "present_bytes": lfs.size,
+        "retry_at": stamp(lfs.retry_at),
+    }
+
+
+def absent(found: LfsObject) -> Document:
+    """Return an LFS object that is not here."""
+    return {
+        "oid": found.pointer.oid,
+        "size_bytes": found.pointer.size,
+        "state": found.state.value,
+        "reason": None if found.reason is None else printable(found.reason),
+        "since": stamp(found.since),
+        "retry_at": stamp(found.retry_at),
+        "tries": found.tries,
     }
 
 
@@ -65,6 +93,7 @@ def held(reason: Held) -> Document:
         "accepted": reason.accepted,
         "object": reason.oid,
         "deletions": [name_of("ref", ref) for ref in reason.deletions],
+        "missing": list(reason.missing),
     }
 
 
@@ -84,7 +113,13 @@ def run(ended: SyncRun) -> Document:
         "generation": ended.generation,
         "refs": dict(ended.counts),
         "objects": ended.objects,
-        "received_bytes": ended.received,
+        "received_bytes": received(ended),
+        "lfs": {
+            "fetched": ended.lfs.fetched,
+            "linked": ended.lfs.linked,
+            "missing": ended.lfs.missing,
+            "received_bytes": ended.lfs.received,
+        },
         "error": None if ended.error is None else printable(ended.error),
         "hint": ended.hint,
         "exit_code": ended.exit_code,

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from syncer.cli import documents, options
-from syncer.cli.render import ago, duration, size, stamp, summary, table, word_of
+from syncer.cli.render import (
+    ago,
+    duration,
+    received,
+    size,
+    stamp,
+    summary,
+    table,
+    word_of,
+)
 from syncer.errors import UnknownMirror
 
 if TYPE_CHECKING:
@@ -32,7 +41,7 @@ def run_table(
             ago(run.started, now),
             word_of(run) or "running",
             duration(run.took),
-            size(run.received) if run.received else "-",
+            size(received(run)) if received(run) else "-",
             summary(run),
         )
         for run in runs

@@ -22,7 +22,7 @@ from syncer.errors import (
     UnknownMirror,
 )
 from syncer.model.content import DEFAULT_SCOPE
-from syncer.model.runs import Activity
+from syncer.model.mirrors import Activity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

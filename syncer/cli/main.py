@@ -50,6 +50,7 @@ COMMANDS = {
     "status": Entry("Reports", "reports", "Show on one screen whether all is well."),
     "lag": Entry("Reports", "reports", "Show how far behind upstream each mirror is."),
     "history": Entry("Reports", "history", "Show past runs, or how refs changed."),
+    "verify": Entry("Care", "verify", "Check that every LFS object is here and right."),
     "gc": Entry("Care", "care", "Remove what has expired, put packs in order."),
     "db": Entry("Care", "database", "Look after the catalog's tables."),
     "config": Entry("Care", "configuration", "Show and check the configuration."),

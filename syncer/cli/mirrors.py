@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from syncer.cli import documents, options
+from syncer.cli import documents, lfs, options
 from syncer.cli.history import run_table
 from syncer.cli.render import ago, duration, plural, printable, size, span, stamp, table
 from syncer.cli.render import styled as styled_word
-from syncer.model.runs import Activity, Outcome, Word
+from syncer.model.mirrors import Activity
+from syncer.model.runs import Outcome, Word
 
 if TYPE_CHECKING:
-    from syncer.cli.output import Output
     from syncer.cli.session import Records, Session
     from syncer.model.content import Finding
+    from syncer.model.lfs import LfsObject
+    from syncer.model.mirrors import RepoState
     from syncer.model.names import RepoName
-    from syncer.model.runs import RepoState, SyncRun
+    from syncer.model.runs import SyncRun
     from syncer.schedule.lag import Freshness
 
 _RUNS = 5
@@ -42,9 +45,9 @@ def list_command(session: Session, *, as_json: bool) -> None:
             out.next("syncer add OWNER/NAME")
             return
         for line in table(
-            ("REPOSITORY", "STATE", "TIER", "LAG", "REFS", "SIZE", "CHANGED"),
+            ("REPOSITORY", "STATE", "TIER", "LAG", "REFS", "LFS", "SIZE", "CHANGED"),
             [_row(fresh, records) for fresh in found],
-            right=("LAG", "REFS", "SIZE"),
+            right=("LAG", "REFS", "LFS", "SIZE"),
         ):
             out.data(line)
         first = next((f for f in found if f.word is not Word.OK), found[0])
@@ -59,9 +62,22 @@ def _row(fresh: Freshness, records: Records) -> tuple[str, ...]:
         state.tier,
         duration(fresh.lag) if state.last_success else "-",
         f"{state.ref_count:,}" if state.generation else "-",
+        f"{state.lfs.present:,}/{state.lfs.total:,}" if state.lfs.total else "-",
         size(state.size) if state.generation else "-",
         ago(state.last_change, records.now),
     )
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Everything that is known of one mirror."""
+
+    fresh: Freshness
+    runs: list[SyncRun]
+    findings: list[Finding]
+    absent: list[LfsObject]
+    #: When it is probed next, and why.
+    reason: str
 
 
 @click.command("show", epilog=options.statuses(12))
@@ -72,46 +88,45 @@ def show_command(
     session: Session, names: tuple[RepoName, ...], *, as_json: bool
 ) -> None:
     """Tell everything about one mirror."""
+    out = session.output
+    with session.records() as records:
+        known = _look_up(records, names[0])
+        if as_json:
+            out.document("show", _document(known))
+            return
+        for label, text in _facts(records, known):
+            out.data(f"{label:<10}{text}".rstrip())
+        if known.runs:
+            out.data()
+            for line in run_table(known.runs, records.now, named=False):
+                out.data(line)
+        out.next(_next(known.fresh))
+
+
+def _look_up(records: Records, name: RepoName) -> _Known:
     from syncer.schedule.lag import freshness
 
-    with session.records() as records:
-        state = records.state(names[0])
-        default = records.config.tier["normal"]
-        fresh = freshness(
-            state, records.config.tier.get(state.tier, default), records.now
-        )
-        known = state.id != 0
-        runs = records.catalog.runs(state.name, _RUNS) if known else []
-        findings = records.catalog.findings(state.id) if known else []
-        reason = _reason(records, state)
-        if as_json:
-            _document(session.output, fresh, runs, findings, reason)
-            return
-        for label, text in _facts(records, fresh, findings, reason):
-            session.output.data(f"{label:<10}{text}".rstrip())
-        if runs:
-            session.output.data()
-            for line in run_table(runs, records.now, named=False):
-                session.output.data(line)
-        session.output.next(_next(fresh))
-
-
-def _document(
-    out: Output,
-    fresh: Freshness,
-    runs: list[SyncRun],
-    findings: list[Finding],
-    reason: str,
-) -> None:
-    out.document(
-        "show",
-        {
-            "mirror": documents.mirror(fresh),
-            "next": reason,
-            "runs": [documents.run(run) for run in runs],
-            "findings": [documents.finding(found) for found in findings],
-        },
+    state = records.state(name)
+    default = records.config.tier["normal"]
+    tier = records.config.tier.get(state.tier, default)
+    stored = state.id != 0
+    return _Known(
+        freshness(state, tier, records.now),
+        records.catalog.runs(state.name, _RUNS) if stored else [],
+        records.catalog.findings(state.id) if stored else [],
+        lfs.absent(records, state),
+        _reason(records, state),
     )
+
+
+def _document(known: _Known) -> dict[str, object]:
+    return {
+        "mirror": documents.mirror(known.fresh),
+        "next": known.reason,
+        "runs": [documents.run(run) for run in known.runs],
+        "findings": [documents.finding(found) for found in known.findings],
+        "lfs_absent": [documents.absent(found) for found in known.absent],
+    }
 
 
 def _reason(records: Records, state: RepoState) -> str:
@@ -125,10 +140,9 @@ def _reason(records: Records, state: RepoState) -> str:
     return decide(states, config.tier, budgets, records.now)[0].reason
 
 
-def _facts(
-    records: Records, fresh: Freshness, findings: list[Finding], reason: str
-) -> list[tuple[str, str]]:
-    state, config, now = fresh.state, records.config, records.now
+def _facts(records: Records, known: _Known) -> list[tuple[str, str]]:
+    fresh, config, now = known.fresh, records.config, records.now
+    state = fresh.state
     host = config.target_host(state.name.host)
     facts = [
         (f"{state.name}", f" {styled_word(fresh.word)}  tier {state.tier}"),
@@ -142,15 +156,16 @@ def _facts(
         refs = f"{plural(state.ref_count, 'ref')}, HEAD names {head}"
         facts.append(("refs", f"{refs}, generation {state.generation}"))
         facts.append(("size", size(state.size)))
+        facts += lfs.facts(records, state, known.absent)
     if state.last_success:
         told = (
             f"behind {duration(fresh.behind)}, checked {ago(state.last_success, now)}"
         )
         lag = f"{duration(fresh.lag)}: {told}; target {span(fresh.target)}"
         facts.append(("lag", lag))
-    facts.append(("next", reason))
+    facts.append(("next", known.reason))
     facts += _troubles(state, now_text=ago(state.held.since, now) if state.held else "")
-    checks = Counter(found.check for found in findings)
+    checks = Counter(found.check for found in known.findings)
     for check, count in checks.most_common():
         facts.append(("fsck", f"{check}: {plural(count, 'object')}"))
     return facts
@@ -164,8 +179,10 @@ def _troubles(state: RepoState, now_text: str) -> list[tuple[str, str]]:
         return facts
     accepted = ", accepted" if state.held.accepted else ""
     facts.append(("held", f"{printable(state.held.reason)} ({now_text}{accepted})"))
-    facts += [("", f"gone: {printable(r)}") for r in state.held.deletions[:_SHOWN_REFS]]
-    left = len(state.held.deletions) - _SHOWN_REFS
+    gone = [f"gone: {printable(ref)}" for ref in state.held.deletions]
+    gone += [f"missing: {oid}" for oid in state.held.missing]
+    facts += [("", text) for text in gone[:_SHOWN_REFS]]
+    left = len(gone) - _SHOWN_REFS
     if left > 0:
         facts.append(("", f"and {left:,} more"))
     return facts
@@ -180,6 +197,8 @@ def _next(fresh: Freshness) -> str:
         return f"syncer accept {name}{extra}"
     if fresh.word is Word.PAUSED:
         return f"syncer resume {name}"
+    if fresh.word is Word.PARTIAL and fresh.state.lfs.damaged:
+        return f"syncer verify {name} --repair"
     if fresh.word is Word.OK:
         return f"syncer history {name} --refs"
     return f"syncer sync {name}"

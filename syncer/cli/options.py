@@ -20,7 +20,7 @@ STATUSES = {
     0: "success",
     1: "failed",
     2: "usage or configuration; every problem is listed",
-    3: "partial: some mirrors failed, others did not",
+    3: "partial: some mirrors failed, or objects are missing upstream",
     4: "authentication required or refused",
     5: "temporary: network, rate limit, disk full; retry later",
     6: "a lag target is missed (`lag --max`, `status --check`)",

@@ -1,12 +1,12 @@
-"""The live display of `sync` on a terminal: a line for each mirror that moves.
+"""The live display on a terminal: a line for each mirror that moves.
 
-Drawn from what the workers noted, a few times a second; they never wait for it.
+A large LFS object on its way has a line of its own below.  Drawn from what the
+workers noted, a few times a second; they never wait for it.
 """
 
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -15,6 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from syncer.cli.board import remaining
 from syncer.cli.render import duration, size
 
 if TYPE_CHECKING:
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from syncer.cli.sweep import Board
+    from syncer.cli.board import Board
     from syncer.model.runs import Progress
 
 _RATE = 8  # drawings a second
 _NAME = 40
 _BAR = 24
 _LEAST_ROWS = 1
-_SURE = 0.02  # of a step, before its end is estimated
+_LARGE = 64 << 20  # bytes of an object that is worth a line
+_OID = 12
 
 
 class Display:
@@ -71,34 +73,49 @@ class Display:
         grid = Table.grid(padding=(0, 2))
         for _ in range(6):
             grid.add_column(no_wrap=True)
-        for state, progress, since in active[:room]:
-            elapsed = time.monotonic() - since
-            grid.add_row(*_row(state.name.short, progress, elapsed))
+        drawn = 0
+        for state, progress, since in active:
+            rows = rows_of(state.name.short, progress, time.monotonic() - since)
+            if drawn and grid.row_count + len(rows) > room:
+                break
+            drawn += 1
+            for row in rows:
+                grid.add_row(*row)
         running, waiting = self._counts()
-        done = f"{len(self._board.ended):,} of {self._board.total:,} done"
+        done = f"{self._board.done:,} of {self._board.total:,} done"
         foot = f"{done}, {running:,} running, {waiting:,} waiting"
-        hidden = len(active) - room
+        hidden = len(active) - drawn
         more = f" ({hidden} more not shown)" if hidden > 0 else ""
         last = Text(f"{foot}{more}   Ctrl-C ends cleanly", style="dim")
         return Group(grid, last) if active else last
 
 
+def rows_of(
+    name: str, progress: Progress, elapsed: float
+) -> list[list[RenderableType]]:
+    """Return a mirror's line and, below it, that of a large object on its way."""
+    rows = [_row(name, progress, elapsed)]
+    if progress.current is not None:
+        oid, done, total = progress.current
+        if total >= _LARGE:
+            bar = ProgressBar(total, done, _BAR)
+            amount = f"{size(done)}/{size(total)}"
+            rows.append([f"  {oid[:_OID]}", "", bar, f"{done / total:.0%}", amount, ""])
+    return rows
+
+
 def _row(name: str, progress: Progress, elapsed: float) -> list[RenderableType]:
     clipped = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
     bar = ProgressBar(progress.total or None, progress.done, _BAR)
-    count = f"{progress.done:,}"
-    if progress.total:
-        count += f"/{progress.total:,}"
+    if progress.items is not None:
+        count = "{:,}/{:,}".format(*progress.items)
+        moved = f"{size(progress.done)}/{size(progress.total)}"
+    else:
+        count = f"{progress.done:,}"
+        count += f"/{progress.total:,}" if progress.total else ""
+        moved = size(progress.received) if progress.received else ""
     rate = f"{size(progress.rate)}/s" if progress.rate else ""
-    amount = f"{size(progress.received)}  {rate}" if progress.received else ""
+    amount = f"{moved}  {rate}" if moved else ""
     left = remaining(progress, elapsed)
     eta = f"eta {duration(left)}" if left is not None else ""
     return [clipped, progress.step, bar, count, amount, eta]
-
-
-def remaining(progress: Progress, elapsed: float) -> timedelta | None:
-    """Return how long a step will still take at its pace so far, None if unknown."""
-    if not progress.total or progress.done < _SURE * progress.total:
-        return None
-    left = progress.total - progress.done
-    return timedelta(seconds=elapsed * left / progress.done) if left else None

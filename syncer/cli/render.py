@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from syncer.model.lfs import LfsCounts, LfsTally
     from syncer.model.runs import SyncRun
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -179,12 +180,48 @@ def changes(counts: Mapping[str, int]) -> str:
     return ", ".join(told)
 
 
+def counted(counts: LfsCounts) -> str:
+    """Return `4,211/4,213, 2 missing upstream` for a mirror's LFS objects."""
+    parts = [f"{counts.present:,}/{counts.total:,}"]
+    if counts.missing:
+        parts.append(f"{counts.missing:,} missing upstream")
+    if counts.damaged:
+        parts.append(f"{counts.damaged:,} damaged")
+    return ", ".join(parts)
+
+
+def moved(tally: LfsTally) -> str:
+    """Return `12 LFS objects fetched, 3 linked` for a run; nothing for nothing."""
+    found = [
+        (tally.fetched, "fetched"),
+        (tally.linked, "linked"),
+        (tally.missing, "missing upstream"),
+    ]
+    told = [(count, what) for count, what in found if count]
+    if not told:
+        return ""
+    (first, what), *rest = told
+    parts = [f"{plural(first, 'LFS object')} {what}", *(f"{n:,} {w}" for n, w in rest)]
+    return ", ".join(parts)
+
+
+def received(run: SyncRun) -> int:
+    """Return the bytes that a run brought: packs and LFS objects."""
+    return run.received + run.lfs.received
+
+
 def summary(run: SyncRun) -> str:
     """Return what came of a run, in a few words."""
-    if run.outcome is Outcome.CHANGED:
-        return changes(run.counts)
     if run.outcome is Outcome.UNCHANGED:
-        return "unchanged"
+        return moved(run.lfs) or "unchanged"
+    if run.outcome in {Outcome.CHANGED, Outcome.PARTIAL}:
+        refs = changes(run.counts) if run.counts else ""
+        told = [text for text in (refs, moved(run.lfs)) if text]
+        if told:
+            return ", ".join(told)
+        if run.outcome is Outcome.CHANGED:
+            return changes(run.counts)
+        return run.error or "unchanged, LFS objects are missing"
     return run.error or ("running" if run.outcome is None else run.outcome.value)
 
 
@@ -194,8 +231,8 @@ def run_lines(run: SyncRun, name_width: int) -> list[str]:
     pad = " " * max(0, 7 - len(word))
     line = f"{run.name.short:<{name_width}}  {styled(word)}{pad} "
     line += printable(summary(run))
-    if run.outcome is Outcome.CHANGED:
-        line += f"  {size(run.received)}  {duration(run.took)}"
+    if run.outcome is Outcome.CHANGED or run.lfs.received:
+        line += f"  {size(received(run))}  {duration(run.took)}"
     indent = " " * (name_width + 10)
     notes = [f"{indent}note: {printable(note)}" for note in run.notes]
     if run.findings:

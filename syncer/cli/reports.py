@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import syncer
-from syncer.cli import documents, options
+from syncer.cli import documents, lfs, options
 from syncer.cli.render import (
     ago,
+    counted,
     duration,
     plural,
     printable,
@@ -50,7 +51,9 @@ def remedy(fresh: Freshness) -> str:
     name, held = fresh.state.name, fresh.state.held
     if fresh.word is Word.HELD and held is not None:
         return f"syncer accept {name}" + (f" --object {held.oid}" if held.oid else "")
-    if fresh.word is Word.GONE:
+    if fresh.word is Word.PARTIAL and fresh.state.lfs.damaged:
+        return f"syncer verify {name} --repair"
+    if fresh.word in {Word.GONE, Word.PARTIAL}:
         return f"syncer show {name}"
     return f"syncer sync {name}"
 
@@ -86,6 +89,7 @@ def _status(
         "daemon": _daemon(config.data),
         "counts": {word.value: words[word] for word in Word},
         "size_bytes": sum(fresh.state.size for fresh in found),
+        "lfs": documents.counts(lfs.total(fresh.state for fresh in found)),
         "tiers": [
             {
                 "tier": tier,
@@ -112,13 +116,16 @@ def _print_status(
     out.data(f"syncer {syncer.__version__}   {runs}   catalog {engine}")
     out.data()
     words = Counter(fresh.word for fresh in found)
-    counts = "   ".join(f"{words[w]:,} {styled(w)}" for w in Word if words[w])
-    out.data(f"  {'mirrors':<10}{len(found):,} in all   {counts}".rstrip())
+    told = "   ".join(f"{words[w]:,} {styled(w)}" for w in Word if words[w])
+    out.data(f"  {'mirrors':<10}{len(found):,} in all   {told}".rstrip())
     for tier, those in _by_tier(found).items():
         worst, target = max(fresh.lag for fresh in those), config.tier[tier].target
         met = styled("LATE" if worst > target else "OK")
         told = f"worst lag {duration(worst)}   target {span(target)}   {met}"
         out.data(f"  {tier:<10}{told}")
+    counts = lfs.total(fresh.state for fresh in found)
+    if counts.total:
+        out.data(f"  {'lfs':<10}{counted(counts)}   {size(counts.size)}")
     used = size(sum(fresh.state.size for fresh in found))
     out.data(f"  {'store':<10}{used} of git, {size(_free(config.data))} free")
     if attention:
@@ -148,6 +155,8 @@ def _trouble(fresh: Freshness) -> str:
     state = fresh.state
     if fresh.word is Word.HELD and state.held is not None:
         return printable(state.held.reason)
+    if fresh.word is Word.PARTIAL and state.lfs.total:
+        return f"lfs {counted(state.lfs)}"
     if fresh.word in {Word.FAIL, Word.GONE, Word.PARTIAL} and state.error:
         return printable(state.error)
     if fresh.word is Word.NEW:

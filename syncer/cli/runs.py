@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 import click
 
 from syncer.cli import documents, options
-from syncer.cli.render import duration, plural, size, stamp
+from syncer.cli.render import duration, plural, received, size, stamp
 from syncer.cli.session import collect_again, configured
-from syncer.cli.verdict import exit_status
-from syncer.model.runs import Activity, Outcome
+from syncer.cli.verdict import PARTIAL, exit_status
+from syncer.model.mirrors import Activity
+from syncer.model.runs import Outcome
 
 if TYPE_CHECKING:
     from syncer.bootstrap import App
     from syncer.cli.output import Output
     from syncer.cli.session import Session
     from syncer.cli.sweep import Tally
+    from syncer.model.mirrors import RepoState
     from syncer.model.names import RepoName
-    from syncer.model.runs import RepoState, SyncRun
+    from syncer.model.runs import SyncRun
     from syncer.schedule.due import Decision
 
 _WENT_WELL = {Outcome.UNCHANGED, Outcome.CHANGED}
@@ -112,27 +114,33 @@ def status_of(tally: Tally) -> int:
     """Return the exit status: a signal's, or what the runs came to."""
     if tally.signal is not None:
         return 128 + tally.signal
-    failed = [run.exit_code for run in tally.runs if run.outcome not in _WENT_WELL]
+    failed = [
+        PARTIAL if run.outcome is Outcome.PARTIAL else run.exit_code
+        for run in tally.runs
+        if run.outcome not in _WENT_WELL
+    ]
     return exit_status(failed, tally.total)
 
 
 def summary(tally: Tally) -> str:
     """Return `2 synced, 998 unchanged, 0 failed, 5.9 GiB in 3m14s`."""
     counts = tally.counts()
-    failed = counts[Outcome.FAILED] + counts[Outcome.GONE] + counts[Outcome.PARTIAL]
+    failed = counts[Outcome.FAILED] + counts[Outcome.GONE]
     parts = [
         f"{counts[Outcome.CHANGED]:,} synced",
         f"{counts[Outcome.UNCHANGED]:,} unchanged",
         f"{failed:,} failed",
     ]
+    if counts[Outcome.PARTIAL]:
+        parts.append(f"{counts[Outcome.PARTIAL]:,} partial")
     if counts[Outcome.HELD]:
         parts.append(f"{counts[Outcome.HELD]:,} held")
     if tally.stopped:
         parts.append(f"{tally.stopped:,} stopped")
     if tally.left:
         parts.append(f"{tally.left:,} not visited")
-    received = size(sum(run.received for run in tally.runs))
-    return f"{', '.join(parts)}, {received} in {duration(tally.took)}"
+    brought = size(sum(map(received, tally.runs)))
+    return f"{', '.join(parts)}, {brought} in {duration(tally.took)}"
 
 
 def _print_end(out: Output, tally: Tally) -> None:
@@ -151,7 +159,7 @@ def _print_end(out: Output, tally: Tally) -> None:
 
 
 def _remedy(run: SyncRun) -> str:
-    if run.outcome is Outcome.HELD:
+    if run.outcome in {Outcome.HELD, Outcome.PARTIAL}:
         return f"syncer show {run.name}"
     return f"syncer show {run.name}" if run.exit_code == 1 else "syncer status"
 
@@ -163,7 +171,7 @@ def _document(tally: Tally) -> dict[str, object]:
         "took_seconds": tally.took.total_seconds(),
         "counts": {outcome.value: counts[outcome] for outcome in Outcome},
         "not_visited": tally.left,
-        "received_bytes": sum(run.received for run in tally.runs),
+        "received_bytes": sum(map(received, tally.runs)),
         "runs": [documents.run(run) for run in tally.runs],
     }
 

@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING
 
 from syncer.cli.owner import become_owner
 from syncer.errors import ConfigError, NotInitialised, UnknownMirror
-from syncer.model.runs import Activity, AuditEvent, RepoState
+from syncer.model.lfs import LfsCounts
+from syncer.model.mirrors import Activity, RepoState
+from syncer.model.runs import AuditEvent
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from syncer.bootstrap import App
     from syncer.cli.output import Output
     from syncer.config import Config
     from syncer.model.names import RepoName
-    from syncer.ports import Catalog
+    from syncer.ports import BlobIndex, Catalog
     from syncer.schedule.lag import Freshness
 
 
@@ -36,6 +38,8 @@ class Records:
     config: Config
     catalog: Catalog
     now: datetime
+    #: What is known of blobs; imported when asked for.
+    index: Callable[[], BlobIndex]
 
     def states(self) -> list[RepoState]:
         """Return every configured mirror by name, also one never heard of."""
@@ -45,7 +49,9 @@ class Records:
             state = known.get(repo.name.identity)
             if state is None:
                 state = RepoState(0, repo.name, repo.name.path, repo.tier)
-            found.append(replace(state, name=repo.name, tier=repo.tier))
+            # What is not mirrored any more asks nothing of a person.
+            lfs = state.lfs if repo.lfs else LfsCounts()
+            found.append(replace(state, name=repo.name, tier=repo.tier, lfs=lfs))
         return sorted(found, key=lambda state: state.name.identity)
 
     def state(self, name: RepoName) -> RepoState:
@@ -113,10 +119,16 @@ class Session:
         from syncer.catalog.sql import SqlCatalog
 
         config = self.config()
+
+        def index() -> BlobIndex:
+            from syncer.catalog.index import SqlBlobIndex
+
+            return SqlBlobIndex(engine)
+
         engine = connect(config.catalog_url)
         with closing(SqlCatalog(engine)) as catalog:
             check_schema(engine)
-            yield Records(config, catalog, datetime.now(UTC))
+            yield Records(config, catalog, datetime.now(UTC), index)
 
     @contextmanager
     def app(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 
+from syncer.cli.board import Board, Watch
 from syncer.cli.render import printable, run_lines
 from syncer.model.runs import Outcome, Trigger
 
@@ -25,14 +26,12 @@ if TYPE_CHECKING:
 
     from syncer.bootstrap import App
     from syncer.cli.output import Output
-    from syncer.cli.progress import Display
-    from syncer.model.runs import Progress, RepoState, SyncRun
+    from syncer.model.mirrors import RepoState
+    from syncer.model.runs import SyncRun
     from syncer.workers.local import LocalWorkers
 
 INTERRUPTED = 130
 _TICK = 0.1
-_LINE_EVERY = 30.0
-_DISPLAY_AFTER = 0.6
 #: With more mirrors than this the unchanged ones are only counted.
 _FEW = 20
 _SHOW_CURSOR = "\x1b[?25h"
@@ -63,38 +62,6 @@ class Tally:
     def stopped(self) -> int:
         """How many runs ended because we were asked to."""
         return sum(run.exit_code == INTERRUPTED for run in self.runs)
-
-
-class Board:
-    """What the workers note and the display shows; usable from many threads."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.ended: list[SyncRun] = []
-        self.moving: dict[int, tuple[RepoState, Progress, float]] = {}
-        self.finished = threading.Event()
-        self._lock = threading.Lock()
-
-    def on_end(self, run: SyncRun) -> None:
-        """Note the end of a run."""
-        with self._lock:
-            self.ended.append(run)
-            self.moving.pop(run.mirror_id, None)
-            if len(self.ended) == self.total:
-                self.finished.set()
-
-    def on_progress(self, state: RepoState, progress: Progress) -> None:
-        """Note how far a run is, and since when it is at this step."""
-        with self._lock:
-            _, before, since = self.moving.get(state.id, (state, None, 0.0))
-            if before is None or before.step != progress.step:
-                since = time.monotonic()
-            self.moving[state.id] = (state, progress, since)
-
-    def active(self) -> list[tuple[RepoState, Progress, float]]:
-        """Return the mirrors whose objects move right now."""
-        with self._lock:
-            return list(self.moving.values())
 
 
 class Stop:
@@ -132,7 +99,6 @@ class Sweep:
         self._app = app
         self._output = output
         self._silent = silent
-        self._display: Display | None = None
         self._printed = 0
         self._closed = threading.Event()
 
@@ -143,16 +109,17 @@ class Sweep:
         workers = self._app.workers(
             on_end=board.on_end, on_progress=board.on_progress, lock_wait=lock_wait
         )
+        watch = Watch(board, self._output, workers.counts)
         width = max(len(state.name.short) for state in states)
         with Stop(lambda: self._end(workers)) as stop:
             try:
                 for state in states:
                     workers.submit(state, Trigger.COMMAND)
-                self._watch(board, workers, width)
+                self._wait(board, workers, watch, width)
             finally:
                 workers.close()
-                self._close_display()
-            self._print(board, width)
+                watch.close()
+            self._print(board, watch, width)
             tally.signal = stop.number
         tally.runs, tally.took = (
             board.ended,
@@ -167,20 +134,16 @@ class Sweep:
         workers.close()
         self._closed.set()
 
-    def _watch(self, board: Board, workers: LocalWorkers, width: int) -> None:
-        began = told = time.monotonic()
+    def _wait(
+        self, board: Board, workers: LocalWorkers, watch: Watch, width: int
+    ) -> None:
         while not board.finished.wait(_TICK) and not self._closed.is_set():
-            now = time.monotonic()
-            if self._display is None and now - began > _DISPLAY_AFTER:
-                self._open_display(board, workers)
-            self._print(board, width)
-            if self._display is None and now - told >= _LINE_EVERY:
-                told = now
-                self._count(board, workers)
+            watch.look()
+            self._print(board, watch, width)
             if not workers.busy() and not board.finished.wait(_TICK):
                 break  # a defect ended a probe without an end to note
 
-    def _print(self, board: Board, width: int) -> None:
+    def _print(self, board: Board, watch: Watch, width: int) -> None:
         """Print the runs that ended since the last call."""
         ended = board.ended[self._printed :]
         self._printed += len(ended)
@@ -195,31 +158,6 @@ class Sweep:
             if run.exit_code == INTERRUPTED:
                 continue
             for line in run_lines(run, min(width, 60)):
-                self._line(line)
+                watch.print(line)
             if run.hint:
                 self._output.hint(printable(run.hint))
-
-    def _line(self, line: str) -> None:
-        if self._display is not None and sys.stdout.isatty():
-            self._display.print(line)
-        else:
-            self._output.data(line)
-
-    def _count(self, board: Board, workers: LocalWorkers) -> None:
-        running, waiting = workers.counts()
-        done = f"{len(board.ended):,} of {board.total:,} done"
-        self._output.say(f"{done}, {running:,} running, {waiting:,} waiting")
-
-    def _open_display(self, board: Board, workers: LocalWorkers) -> None:
-        out = self._output
-        if out.quiet or out.verbose or not sys.stderr.isatty():
-            return
-        from syncer.cli.progress import Display
-
-        self._display = Display(board, workers.counts, color=out.color)
-        self._display.start()
-
-    def _close_display(self) -> None:
-        if self._display is not None:
-            self._display.stop()
-            self._display = None

@@ -15,16 +15,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from zlib import crc32
 
-from syncer.model.runs import Activity, Outcome, PushRate, RepoState
-from syncer.schedule.rate import (
-    DAY,
-    FLOOR,
-    HOUR,
-    Demand,
-    Steering,
-    per_second,
-    steer,
-)
+from syncer.model.mirrors import Activity, PushRate, RepoState
+from syncer.model.runs import Outcome
+from syncer.schedule.rate import DAY, FLOOR, HOUR, Demand, Steering, per_second, steer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from syncer.model.runs import Activity, Outcome, RepoState, Word
+from syncer.model.mirrors import Activity, RepoState
+from syncer.model.runs import Outcome, Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -113,7 +114,7 @@ def word(state: RepoState, tier: Tier, now: datetime) -> Word:  # noqa: PLR0911 
         return Word.FAIL
     if state.last_success is None:
         return Word.NEW
-    if state.outcome is Outcome.PARTIAL:
+    if state.outcome is Outcome.PARTIAL or state.lfs.present < state.lfs.total:
         return Word.PARTIAL
     return Word.LATE if lag(state, now) > tier.target else Word.OK
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from syncer.model.runs import PushRate
+    from syncer.model.mirrors import PushRate
 
 HOUR = 3600.0
 DAY = 24 * HOUR

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-    from syncer.model.runs import Progress, RepoState, SyncRun, Trigger, Visit
+    from syncer.model.mirrors import RepoState
+    from syncer.model.runs import Progress, SyncRun, Trigger, Visit
     from syncer.ports import Runner
 
     OnProgress = Callable[[RepoState, Progress], None]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncer.model.mirrors import Activity, Held, PushRate, RepoState
 from syncer.model.names import RepoName
-from syncer.model.runs import Activity, Held, Outcome, PushRate, RepoState
+from syncer.model.runs import Outcome
 from syncer.schedule.due import LAST_BACKOFF, MOST_PATIENCE, Cause, decide, due
 from syncer.schedule.rate import FLOOR, Demand, steer
 

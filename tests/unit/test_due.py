@@ -9,8 +9,9 @@ from itertools import pairwise
 
 import pytest
 
+from syncer.model.mirrors import Activity, Held, PushRate, RepoState
 from syncer.model.names import RepoName
-from syncer.model.runs import Activity, Held, Outcome, PushRate, RepoState
+from syncer.model.runs import Outcome
 from syncer.schedule.due import Cause, Decision, decide, due, spoken
 from syncer.schedule.rate import Demand, Steering, per_second, steer
 

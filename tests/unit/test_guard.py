@@ -13,7 +13,7 @@ from syncer.sync.guard import check
 from tests.fakes import NOW
 
 if TYPE_CHECKING:
-    from syncer.model.runs import Held
+    from syncer.model.mirrors import Held
 
 MAIN = "refs/heads/main"
 OID = "a" * 40

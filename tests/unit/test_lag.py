@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncer.model.lfs import LfsCounts
+from syncer.model.mirrors import Activity, Held, RepoState
 from syncer.model.names import RepoName
-from syncer.model.runs import Activity, Held, LagSample, Outcome, RepoState, Word
+from syncer.model.runs import LagSample, Outcome, Word
 from syncer.schedule.lag import (
     Freshness,
     Summary,
@@ -98,6 +100,10 @@ def test_lag_is_never_negative(instant: datetime | None) -> None:
         (mirror(last_success=None, outcome=Outcome.FAILED, failures=1), Word.FAIL),
         (mirror(outcome=Outcome.FAILED, failures=1), Word.FAIL),
         (mirror(outcome=Outcome.PARTIAL), Word.PARTIAL),
+        (mirror(lfs=LfsCounts(present=3, missing=1)), Word.PARTIAL),
+        (mirror(lfs=LfsCounts(present=3, damaged=1)), Word.PARTIAL),
+        (mirror(lfs=LfsCounts(present=3)), Word.OK),
+        (mirror(lfs=LfsCounts(missing=1), failures=1), Word.FAIL),
         (mirror(outcome=Outcome.GONE), Word.GONE),
         (mirror(outcome=Outcome.HELD, held=Held("x", NOW)), Word.HELD),
         (mirror(held=Held("x", NOW, accepted=True)), Word.OK),

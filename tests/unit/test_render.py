@@ -11,21 +11,26 @@ import click
 import pytest
 
 from syncer.cli import documents
-from syncer.cli.progress import remaining
+from syncer.cli.board import Board, line_of, remaining, words_of
 from syncer.cli.render import (
     ago,
     changes,
+    counted,
     duration,
+    moved,
     plural,
     printable,
     run_lines,
     size,
     span,
     stamp,
+    summary,
     table,
 )
 from syncer.cli.verdict import exit_status
 from syncer.model.content import ChangeKind, RefChange
+from syncer.model.lfs import LfsCounts, LfsTally
+from syncer.model.mirrors import RepoState
 from syncer.model.names import RepoName
 from syncer.model.runs import Outcome, Progress, SyncRun, Trigger, Word
 from syncer.units import parse_duration
@@ -157,6 +162,59 @@ def test_a_run_is_a_line_with_its_notes_below() -> None:
     assert note.strip().startswith("note: refs/heads/dev was force-pushed")
 
 
+def test_lfs_objects_are_counted_and_never_one_word() -> None:
+    """What is here of how many, and what is wrong with the others."""
+    assert counted(LfsCounts(4211, 2)) == "4,211/4,213, 2 missing upstream"
+    assert counted(LfsCounts(1, 0, 1)) == "1/2, 1 damaged"
+    assert counted(LfsCounts(7)) == "7/7"
+    assert moved(LfsTally(12, 3, 2)) == (
+        "12 LFS objects fetched, 3 linked, 2 missing upstream"
+    )
+    assert moved(LfsTally(linked=1)) == "1 LFS object linked"
+    assert moved(LfsTally()) == ""
+
+
+def test_a_run_that_brought_lfs_objects_says_so() -> None:
+    """Beside its refs, with the bytes of both."""
+    run = replace(
+        RUN,
+        outcome=Outcome.PARTIAL,
+        counts={"moved": 1},
+        received=1024,
+        lfs=LfsTally(fetched=2, missing=1, received=3072),
+        notes=("missing upstream: 0123 (404)",),
+    )
+    line, note = (click.unstyle(text) for text in run_lines(run, 11))
+    assert line == (
+        "acme/widget  PARTIAL 1 ref moved, 2 LFS objects fetched, "
+        "1 missing upstream  4.0 KiB  12s"
+    )
+    assert note.endswith("note: missing upstream: 0123 (404)")
+    assert documents.run(run)["received_bytes"] == 4096
+    assert documents.run(run)["lfs"] == {
+        "fetched": 2,
+        "linked": 0,
+        "missing": 1,
+        "received_bytes": 3072,
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tally", "text"),
+    [
+        (Outcome.CHANGED, LfsTally(linked=3), "3 LFS objects linked"),
+        (Outcome.CHANGED, LfsTally(), "0 refs changed"),
+        (Outcome.UNCHANGED, LfsTally(), "unchanged"),
+        (Outcome.PARTIAL, LfsTally(), "unchanged, LFS objects are missing"),
+    ],
+)
+def test_a_run_without_refs_tells_of_its_objects(
+    outcome: Outcome, tally: LfsTally, text: str
+) -> None:
+    """A run for LFS alone is no change of refs."""
+    assert summary(replace(RUN, outcome=outcome, lfs=tally)) == text
+
+
 def test_a_failed_run_says_why() -> None:
     """The error stands in the line of the mirror that has it."""
     run = replace(RUN, outcome=Outcome.FAILED, error="upstream answers 404\x07")
@@ -188,3 +246,37 @@ def test_the_end_of_a_step_is_estimated_from_its_pace() -> None:
     assert remaining(quarter, 10) == timedelta(seconds=30)
     assert remaining(Progress("receiving objects", 1, 100), 10) is None
     assert remaining(Progress("counting objects", 7), 10) is None
+
+
+def test_the_end_of_a_transfer_is_told_by_its_rate() -> None:
+    """Bytes that were here before came at no pace at all."""
+    third = Progress(
+        "LFS objects", 1 << 30, 3 << 30, rate=float(64 << 20), items=(412, 900)
+    )
+    assert remaining(third, 1) == timedelta(seconds=32)
+    assert remaining(replace(third, rate=0.0), 1) is None
+    assert remaining(replace(third, done=3 << 30), 1) is None
+    assert words_of(third, 1) == (
+        "LFS objects 412/900, 1.0 GiB of 3.0 GiB, 64.0 MiB/s, eta 32s"
+    )
+
+
+def test_a_line_tells_of_the_mirror_with_the_most_left() -> None:
+    """One line for everything, where there is no terminal to draw on."""
+    board = Board(3)
+    for number, left in ((1, 10), (2, 20)):
+        state = RepoState(number, RepoName.parse(f"acme/w{number}"), "p", "core")
+        board.on_progress(state, Progress("LFS objects", 0, left, items=(0, 1)))
+    state = RepoState(3, NAME, "p", "core")
+    board.on_progress(state, Progress("receiving objects", 1, 10**9))
+
+    line = line_of(board, (3, 0))
+
+    assert line == (
+        "0 of 3 done, 3 running, 0 waiting; acme/w2: LFS objects 0/1, 0 B of 20 B"
+    )
+    for number in (1, 2):
+        board.leave(number)
+    assert line_of(board, (1, 0)) == "2 of 3 done, 1 running, 0 waiting"
+    board.on_end(replace(RUN, mirror_id=3))
+    assert board.finished.is_set()

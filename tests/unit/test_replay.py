@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
 from statistics import median
 
-from syncer.model.runs import PushRate
+from syncer.model.mirrors import PushRate
 from syncer.schedule.rate import DAY, HOUR, Demand, Steering, per_second
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

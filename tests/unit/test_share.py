@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from syncer.model.mirrors import RepoState
 from syncer.model.names import RepoName
-from syncer.model.runs import RepoState
 from syncer.schedule.due import Cause, Decision
 from syncer.schedule.share import AHEAD, admit
 

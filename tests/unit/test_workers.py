@@ -14,16 +14,9 @@ import pytest
 
 from syncer.errors import Locked
 from syncer.model.content import RefSnapshot
+from syncer.model.mirrors import RepoState
 from syncer.model.names import RepoName
-from syncer.model.runs import (
-    Outcome,
-    Probe,
-    Progress,
-    RepoState,
-    SyncRun,
-    Trigger,
-    Visit,
-)
+from syncer.model.runs import Outcome, Probe, Progress, SyncRun, Trigger, Visit
 from syncer.workers.local import Bounds, LocalWorkers
 from tests.fakes import NOW
 
