@@ -7,6 +7,7 @@ all objects that `git fetch` makes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from syncer.durable import make_directories, replace
@@ -50,14 +51,24 @@ class Fetcher:
     def clone(
         self, remote: Remote, target: RefSnapshot, scope: Sequence[str]
     ) -> Incoming:
-        """Bring a whole repository into a place of its own."""
+        """Bring a whole repository into a place of its own.
+
+        What an earlier run cloned and could not publish (its LFS objects were
+        not to be had) is used as it is while upstream shows the same refs.
+        """
+        first = self.layout.first
+        if self.layout.checked.exists() and first.is_dir():
+            kept = _cloned(first, target, scope, ())
+            if kept.exact:
+                return kept
+        self.layout.checked.unlink(missing_ok=True)
+        rmtree(first, ignore_errors=True)
         make_directories(self.layout.incoming)
         # A clone brings all heads and tags; naming one twice is an error.
         extra = [p for p in scope if not p.startswith(("refs/heads/", "refs/tags/"))]
         specs = [
             part for p in extra for part in ("-c", f"remote.origin.fetch=+{p}*:{p}*")
         ]
-        first = self.layout.first
         stderr = self._run(
             [
                 "clone",
@@ -75,7 +86,9 @@ class Fetcher:
         )
         write_config(first)
         (first / "description").unlink(missing_ok=True)
-        return _cloned(first, target, scope, findings(stderr))
+        cloned = _cloned(first, target, scope, findings(stderr))
+        self._mark_checked()
+        return cloned
 
     def by_id(
         self,

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from syncer.durable import sync_directory
 from syncer.git.command import Call
-from syncer.git.layout import pack_files, packs
+from syncer.git.layout import Layout, pack_files, packs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from syncer.git.command import GitCommand, Holder
-    from syncer.git.layout import Layout
 
 #: Relative to the repository; git never removes these, however old.
 _LOCKS = (
@@ -101,10 +100,14 @@ def sweep(layout: Layout) -> list[str]:
 
 
 def _reusable(layout: Layout) -> bool:
-    """Return whether a quarantine was checked and no file of it is lost."""
-    if not layout.checked.exists() or not layout.repository.exists():
+    """Return whether what arrived was checked and no file of it is lost."""
+    if not layout.checked.exists():
         return False
     directory = layout.quarantine / "pack"
+    if not layout.repository.exists():
+        directory = layout.first / "objects/pack"
+        if any(leftovers(Layout(layout.first))):
+            return False  # its publication had begun
     indexes = {path.stem for path in directory.glob("*.idx")}
     return bool(indexes) and indexes == {p.stem for p in directory.glob("*.pack")}
 

@@ -76,6 +76,7 @@ class Story:
             point.result,
         )
         assert _seen(mirror) == _published(self.upstream), point.result
+        assert _leftovers(mirror) == [], point.result
         state = app.catalog.states()[0]
         assert state.head == self.upstream.head(), point.result
         self._is_told_once(app, point)
@@ -126,8 +127,6 @@ def _seen(mirror: Path) -> Refs | None:
 
 def _leftovers(mirror: Path) -> list[str]:
     """Return what no dead process may leave after recovery."""
-    if not mirror.exists():
-        return [str(p) for p in mirror.parent.glob("*.incoming")]
     names = [str(p.relative_to(mirror)) for p in mirror.rglob("*")]
     marks = (".lock", ".keep", "tmp_", ".tmp-", "packed-refs.new")
     incoming = mirror.with_name(f"{mirror.name}.incoming")

@@ -142,17 +142,13 @@ def test_the_next_run_settles_by_itself(
     assert next_.remains() == []
 
 
-@pytest.mark.parametrize(
-    "target",
-    ["syncer.git.fetching._cloned", "syncer.git.repository.sync_filesystem"],
-)
 def test_a_first_mirror_that_died_is_begun_again(
-    git_server: GitServer, tmp_path: Path, target: str
+    git_server: GitServer, tmp_path: Path
 ) -> None:
     """Half of it is never at its name, and nothing of it stays."""
     box = Sandbox(git_server, tmp_path / "git")
     box.upstream.commit()
-    died(box, target)
+    died(box, "syncer.git.fetching._cloned")
     assert not box.mirror.exists()
     assert box.remains() != []
 
@@ -162,6 +158,40 @@ def test_a_first_mirror_that_died_is_begun_again(
 
     assert next_.sync().outcome is Outcome.CHANGED
     assert next_.agrees()
+
+
+def test_a_first_mirror_that_arrived_is_not_cloned_twice(
+    git_server: GitServer, tmp_path: Path
+) -> None:
+    """It died before it was published: the next run uses what is there."""
+    box = Sandbox(git_server, tmp_path / "git")
+    box.upstream.commit()
+    died(box, "syncer.git.repository.sync_filesystem")
+    assert not box.mirror.exists()
+    git_server.forget()
+
+    next_ = again(box)
+    assert next_.sync().outcome is Outcome.CHANGED
+
+    assert [r for r in git_server.requests if r.command == "fetch"] == []
+    assert next_.agrees()
+    assert next_.remains() == []
+
+
+def test_a_first_mirror_is_cloned_again_when_upstream_moved(
+    git_server: GitServer, tmp_path: Path
+) -> None:
+    """What arrived before is only used for the refs that it was cloned with."""
+    box = Sandbox(git_server, tmp_path / "git")
+    box.upstream.commit()
+    died(box, "syncer.git.repository.sync_filesystem")
+    box.upstream.commit()
+
+    next_ = again(box)
+    assert next_.sync().outcome is Outcome.CHANGED
+
+    assert next_.agrees()
+    assert next_.remains() == []
 
 
 def test_a_first_mirror_that_was_published_is_found(
