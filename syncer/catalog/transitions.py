@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from syncer.errors import Interrupted, Locked
+from syncer.errors import Interrupted, Locked, TransientError
 from syncer.model.lfs import LfsState
 from syncer.model.mirrors import Held
-from syncer.model.runs import LagSample, Outcome
+from syncer.model.runs import LagSample, Outcome, Stage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: How long to leave a mirror to whoever holds it.
 NEIGHBOUR = timedelta(seconds=15)
+#: Failures in a row that a transfer which met a passing fault counts for at most.
+SOON = 3
 #: Outcomes after which upstream must be looked at again, whatever it answers.
 INCOMPLETE = frozenset({Outcome.PARTIAL, Outcome.HELD})
 
@@ -102,7 +104,12 @@ def closed(state: RepoState, run: SyncRun, held: Held | None) -> RepoState:
             failures=0,
             held=held or state.held,
         )
-    return replace(state, error=run.error, failures=state.failures + 1)
+    failures = state.failures + 1
+    if run.stage is Stage.TRANSFER and run.exit_code == TransientError.exit_code:
+        # The object store or the LFS server is down for many mirrors at once, and
+        # what was brought is kept: they are all back soon after it is.
+        failures = min(failures, SOON)
+    return replace(state, error=run.error, failures=failures)
 
 
 def confirmed(
