@@ -8,7 +8,6 @@ No byte of a blob is written to a local disk.
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -94,18 +93,16 @@ class S3Store:
         keep = False
         writer = None
         try:
-            # Leaving the pool waits for the part that is on its way.
-            with ThreadPoolExecutor(1, "s3-part") as pool:
-                writer = kind(self._bucket, blob, pool, replace=replace)
-                yield writer
-                keep = not writer.is_wrong
+            writer = kind(self._bucket, blob, replace=replace)
+            yield writer
+            keep = not writer.is_wrong
         except IntegrityError:
             raise
         except BaseException:
             keep = writer is not None and not writer.is_wrong
             raise
         finally:
-            if writer is not None and not writer.is_committed:
+            if writer is not None:
                 leave(writer, keep=keep)
 
     @contextmanager

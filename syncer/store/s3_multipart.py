@@ -24,7 +24,6 @@ from syncer.store.s3_parts import Arrival, PartStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Executor
 
     from syncer.model.blobs import Blob
     from syncer.store.s3_bucket import Bucket
@@ -38,12 +37,9 @@ class _PartsWriter:
     #: Whether the next part is filled while one is on its way.
     _AHEAD: ClassVar[bool]
 
-    def __init__(
-        self, bucket: Bucket, blob: Blob, pool: Executor, *, replace: bool
-    ) -> None:
+    def __init__(self, bucket: Bucket, blob: Blob, *, replace: bool) -> None:
         self._bucket = bucket
         self._blob = blob
-        self._pool = pool
         self._replace = replace
         self._key = ""
         self._upload: str | None = None
@@ -68,14 +64,13 @@ class _PartsWriter:
         self._arrival.add(block)
         self._unless_stored(lambda: self._stream.add(block))
 
+    def rest(self) -> None:
+        """Wait for what is on its way, whatever becomes of it."""
+        self._stream.rest()
+
     def _streaming(self, parts: Sequence[Part] = ()) -> PartStream:
         return PartStream(
-            self._bucket,
-            self._pool,
-            self._send,
-            self._length,
-            parts,
-            ahead=self._AHEAD,
+            self._bucket, self._send, self._length, parts, ahead=self._AHEAD
         )
 
     def _unless_stored(self, action: Callable[[], object]) -> None:
@@ -116,10 +111,8 @@ class DirectWriter(_PartsWriter):
 
     _AHEAD = True
 
-    def __init__(
-        self, bucket: Bucket, blob: Blob, pool: Executor, *, replace: bool
-    ) -> None:
-        super().__init__(bucket, blob, pool, replace=replace)
+    def __init__(self, bucket: Bucket, blob: Blob, *, replace: bool) -> None:
+        super().__init__(bucket, blob, replace=replace)
         self._key = bucket.address.key(blob.digest)
         bucket.forget(self._key)
 
@@ -162,10 +155,8 @@ class StagedWriter(_PartsWriter):
     # What has not become a part is downloaded again: never more than one.
     _AHEAD = False
 
-    def __init__(
-        self, bucket: Bucket, blob: Blob, pool: Executor, *, replace: bool
-    ) -> None:
-        super().__init__(bucket, blob, pool, replace=replace)
+    def __init__(self, bucket: Bucket, blob: Blob, *, replace: bool) -> None:
+        super().__init__(bucket, blob, replace=replace)
         self._key = bucket.address.staging_key(blob.digest)
         self._whole = False  # the staging object is there already
         if replace:
@@ -246,7 +237,14 @@ class StagedWriter(_PartsWriter):
 
 
 def leave(writer: DirectWriter | StagedWriter, *, keep: bool) -> None:
-    """Leave a write that was not committed; what stays by an error is swept later."""
+    """Leave a write.
+
+    One that was not committed leaves what can be continued if `keep`; what stays
+    by an error is swept later.
+    """
+    writer.rest()
+    if writer.is_committed:
+        return
     try:
         writer.close(keep=keep)
     except SyncerError as exc:

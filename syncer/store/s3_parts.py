@@ -5,14 +5,15 @@ from __future__ import annotations
 import struct
 import zlib
 from base64 import b64encode
+from concurrent.futures import Future, wait
 from hashlib import sha256
+from threading import Thread
 from typing import TYPE_CHECKING, NoReturn
 
 from syncer.errors import IntegrityError, SyncerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Executor, Future
 
     from syncer.model.blobs import Blob
     from syncer.store.s3_bucket import Bucket
@@ -76,7 +77,6 @@ class PartStream:
     def __init__(
         self,
         bucket: Bucket,
-        pool: Executor,
         send: Callable[[int, Sequence[bytes], int, str], Part],
         length: int,
         parts: Sequence[Part] = (),
@@ -84,7 +84,6 @@ class PartStream:
         ahead: bool,
     ) -> None:
         self._bucket = bucket
-        self._pool = pool
         self._send = send
         self._length = length
         self._ahead = ahead
@@ -118,6 +117,11 @@ class PartStream:
         self._settle()
         return self._parts
 
+    def rest(self) -> None:
+        """Wait for the part that is under way, whatever becomes of it."""
+        if self._under_way is not None:
+            wait([self._under_way])
+
     def _ship(self) -> None:
         try:
             self._settle()
@@ -137,7 +141,7 @@ class PartStream:
             self._parts.append(self._send(*part))
             return
         try:
-            self._under_way = self._pool.submit(self._send, *part)
+            self._under_way = _begun(lambda: self._send(*part))
         except BaseException:
             room.give(length)
             raise
@@ -150,3 +154,21 @@ class PartStream:
         if self._under_way is not None:
             under_way, self._under_way = self._under_way, None
             self._parts.append(under_way.result())
+
+
+def _begun(work: Callable[[], Part]) -> Future[Part]:
+    """Begin work in a thread of its own.
+
+    A server that does not answer it keeps no process from its end, as the
+    threads of an executor would.
+    """
+    future: Future[Part] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as exc:  # noqa: BLE001 - whoever waits raises it
+            future.set_exception(exc)
+
+    Thread(target=run, name="s3-part", daemon=True).start()
+    return future
