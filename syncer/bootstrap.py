@@ -8,25 +8,35 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from shlex import join
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from syncer import __version__
 from syncer.catalog.database import check_schema, connect
+from syncer.catalog.index import SqlBlobIndex
 from syncer.catalog.sql import SqlCatalog
 from syncer.credentials import Redactor
 from syncer.git import version
 from syncer.git.bare import BareStore
 from syncer.git.command import GitCommand
-from syncer.git.remote import Remote, ls_remote
+from syncer.git.remote import ls_remote
 from syncer.git.repository import Limits
+from syncer.limits import Pace, Room, give_memory_back
+from syncer.model.mirrors import Selection
+from syncer.remotes import Remotes
+from syncer.store.directory import DirectoryStore
+from syncer.store.s3 import S3Store
+from syncer.store.s3_address import S3Address
 from syncer.sync.pipeline import Pipeline
 from syncer.sync.probes import ProbeBuffer
+from syncer.sync.sweep import BlobSweeper
+from syncer.sync.transfer import TransferLimits, Transfers
+from syncer.sync.verify import Verifier
 from syncer.sync.world import World
-from syncer.upstream.egress import PORTS, Egress
+from syncer.upstream.egress import Egress
+from syncer.upstream.lfs import HttpLfs
 from syncer.upstream.refs import HttpForge
 from syncer.upstream.session import Session
 from syncer.workers.local import Bounds, LocalWorkers
@@ -35,10 +45,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
-    from syncer.config import Config, Host
-    from syncer.model.names import RepoName
-    from syncer.model.runs import Progress, RepoState, SyncRun
-    from syncer.upstream.egress import Target
+    from syncer.config import Config
+    from syncer.model.mirrors import RepoState
+    from syncer.model.runs import Progress, SyncRun
+    from syncer.ports import UploadLog
 
 __all__ = ["App", "SystemClock", "build"]
 
@@ -69,6 +79,25 @@ class App:
     git: GitCommand
     #: Set it to end every git process and wait nowhere; runs then fail softly.
     stop: threading.Event
+    world: World
+    #: What is closed at the end, the last first.
+    _resources: ExitStack
+
+    @property
+    def verifier(self) -> Verifier:
+        """What looks whether blobs are there and right."""
+        return Verifier(self.world, self.stop)
+
+    @property
+    def sweeper(self) -> BlobSweeper:
+        """What removes blobs that nothing needs."""
+        return BlobSweeper(
+            self.world,
+            self.pipeline.recover,
+            self.stop,
+            grace=self.config.syncer.grace,
+            stale=self.config.syncer.stale,
+        )
 
     def workers(
         self,
@@ -105,11 +134,8 @@ class App:
         self.catalog.reconcile(wanted, self.clock.now())
 
     def close(self) -> None:
-        """Store what waits and give back connections."""
-        try:
-            self.probes.flush()
-        finally:
-            self.catalog.close()
+        """Store what waits and give back threads and connections."""
+        self._resources.close()
 
 
 def build(config: Config, *, stop: threading.Event | None = None) -> App:
@@ -131,7 +157,8 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
     )
     proxy = config.syncer.proxy
     egress = Egress(clock, proxied=proxy is not None)
-    remotes = _Remotes(config, egress)
+    session = Session(egress, clock=clock, stop=stop, proxy=proxy)
+    remotes = Remotes(config, egress)
     store = BareStore(
         config.data / "git",
         git,
@@ -141,63 +168,105 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
     )
     forge = HttpForge(
         config.target_host,
-        Session(egress, clock=clock, stop=stop, proxy=proxy),
+        session,
         ls_remote=lambda name: ls_remote(git, remotes.remote(name)),
         capabilities=catalog,
         clock=clock,
     )
     probes = ProbeBuffer(catalog)
-    clean = Redactor(config.secrets()).clean
-    scopes = {repo.name.identity: repo.refs for repo in config.repo}
-    pipeline = Pipeline(World(forge, store, catalog, clock, probes, clean, scopes))
-    return App(config, catalog, store, forge, pipeline, probes, clock, git, stop)
+    index = SqlBlobIndex(engine)
+    limits = _limits(config, clock, stop)
+    blobs = _blob_store(config, index, clock, limits.room, stop)
+    lfs = HttpLfs(
+        config.target_host,
+        session,
+        clock=clock,
+        stop=stop,
+        configured=frozenset(config.host),
+    )
+    transfers = Transfers(blobs, index, lfs, clock, stop, limits)
+    world = World(
+        forge,
+        store,
+        catalog,
+        clock,
+        probes,
+        Redactor(config.secrets()).clean,
+        _selections(config),
+        blobs,
+        index,
+        lfs,
+        transfers,
+    )
+    resources = ExitStack()
+    resources.callback(catalog.close)
+    resources.callback(probes.flush)
+    if isinstance(blobs, S3Store):
+        resources.callback(blobs.close)
+    resources.callback(lfs.close)
+    resources.callback(transfers.close)
+    pipeline = Pipeline(world)
+    return App(
+        config,
+        catalog,
+        store,
+        forge,
+        pipeline,
+        probes,
+        clock,
+        git,
+        stop,
+        world,
+        resources,
+    )
 
 
-class _Remotes:
-    """How git reaches each repository: pinned address, scoped header, own CA."""
-
-    def __init__(self, config: Config, egress: Egress) -> None:
-        self._config = config
-        self._egress = egress
-
-    def remote(self, name: RepoName) -> Remote:
-        host = self._config.target_host(name.host)
-        if host.protocol == "ssh":
-            target = self._egress.target(host)
-            return Remote(host.url(name), env=_ssh(host, target))
-        parts = urlsplit(host.base)
-        origin = f"{parts.scheme}://{parts.netloc}/"
-        pairs = [("http.userAgent", f"syncer/{__version__}")]
-        token = host.authorization()
-        if token is not None:
-            pairs.append(
-                (f"http.{origin}.extraHeader", f"Authorization: {token.reveal()}")
-            )
-        if host.ca is not None:
-            pairs.append((f"http.{origin}.sslCAInfo", str(host.ca)))
-        if self._config.syncer.proxy is not None:
-            pairs.append(("http.proxy", self._config.syncer.proxy))
-        pinned = self._egress.target(host).curlopt_resolve
-        if pinned is not None:
-            pairs.append(("http.curloptResolve", pinned))
-        return Remote(host.url(name), config=tuple(pairs))
-
-
-def _ssh(host: Host, target: Target) -> tuple[tuple[str, str], ...]:
-    """Return how git calls ssh: nobody's configuration, the address we checked."""
-    port = "" if target.port == PORTS["ssh"] else f":{target.port}"
-    alias = f"[{target.host}]{port}" if port else target.host
-    options = {
-        "BatchMode": "yes",
-        "IdentitiesOnly": "yes",
-        "StrictHostKeyChecking": "yes",
-        "ConnectTimeout": "10",
-        "ServerAliveInterval": "15",
-        "UserKnownHostsFile": str(host.known_hosts),
-        "HostKeyAlias": alias,
+def _selections(config: Config) -> dict[str, Selection]:
+    """Return what to mirror of each repository, by identity."""
+    return {
+        repo.name.identity: Selection(
+            repo.refs, lfs=repo.lfs, hold_missing=repo.lfs_missing == "hold"
+        )
+        for repo in config.repo
     }
-    if target.address is not None:
-        options["HostName"] = target.address
-    words = ["ssh", "-F", "/dev/null", "-i", str(host.ssh_key)]
-    words += [part for k, v in options.items() for part in ("-o", f"{k}={v}")]
-    return (("GIT_SSH_COMMAND", join(words)),)
+
+
+def _limits(
+    config: Config, clock: SystemClock, stop: threading.Event
+) -> TransferLimits:
+    syncer = config.syncer
+    give_memory_back()
+    return TransferLimits(
+        workers=syncer.transfers,
+        room=Room(syncer.in_flight, stop),
+        pace=Pace(syncer.bandwidth, clock.monotonic, stop.wait),
+        lanes=lambda host: config.target_host(host).transfers,
+    )
+
+
+def _blob_store(
+    config: Config,
+    uploads: UploadLog,
+    clock: SystemClock,
+    room: Room,
+    stop: threading.Event,
+) -> DirectoryStore | S3Store:
+    """Return the store that `[syncer] blobs` names; S3 is not contacted yet."""
+    place = config.blobs_place
+    if isinstance(place, Path):
+        # Parts become blobs by a rename, so both are on one file system.
+        embedded = place.is_relative_to(config.data)
+        incoming = config.data / "incoming" if embedded else place / ".incoming"
+        floor = config.syncer.min_free
+        return DirectoryStore(place, incoming, min_free=floor, stop=stop)
+    s3 = config.syncer.s3
+    address = S3Address(
+        place.bucket,
+        place.prefix,
+        endpoint=s3.endpoint,
+        region=s3.region,
+        ca=s3.ca,
+        keys=s3.keys,
+        public_endpoint=s3.public_endpoint,
+    )
+    return S3Store(address, uploads=uploads, clock=clock, room=room, stop=stop)

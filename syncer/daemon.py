@@ -4,7 +4,7 @@
       ├─ the file changed? take the new configuration, or keep the old one
       ├─ flush unchanged probes, one commit
       ├─ decide who is due (`schedule/due.py`) and hand them to the workers
-      └─ nothing to do? put one mirror's packs in order
+      └─ look after packs and blobs (`care.py`)
 
 State is in the catalog, so that a restart goes on where it stopped.
 """
@@ -24,11 +24,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncer import __version__, logs
 from syncer.bootstrap import App, build
+from syncer.care import Care
 from syncer.catalog import database
 from syncer.config import environment, load
+from syncer.durable import translated
 from syncer.errors import Locked, SyncerError
 from syncer.git import version
-from syncer.git.durable import translated
 from syncer.git.lease import Patience, hold
 from syncer.model.runs import Trigger
 from syncer.schedule.due import due
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
     from syncer.config import Config
     from syncer.credentials import Redactor
-    from syncer.model.runs import RepoState
     from syncer.workers.local import LocalWorkers
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,6 @@ log = logging.getLogger(__name__)
 _TICK = 1.0  # seconds
 #: A tick may take this share of the time; with very many mirrors, ticks are rarer.
 _DUTY = 0.05
-_HOUSEKEEPING = timedelta(minutes=10)
 #: Seconds that runs may take to end after a signal before git is ended for them.
 _PATIENCE = 5.0
 #: Seconds after that, before the process goes without the answers it waits for.
@@ -100,9 +99,7 @@ class Daemon:
         self._seen = seen
         self._not_before = 0.0
         self._complaint = ""
-        self._swept: dict[int, float] = {}
-        self._care: threading.Thread | None = None
-        self._cared_for = 0
+        self._care = Care()
 
     def run(self) -> int:
         """Tick until a signal comes."""
@@ -154,8 +151,9 @@ class Daemon:
         try:
             self._app.probes.flush()
             self._workers.close()
-            for thread in [*others, *filter(None, [self._care])]:
+            for thread in others:
                 thread.join()
+            self._care.join()
             self._app.close()
         except SyncerError as exc:
             log.warning("the last probes were not stored", extra={"error": str(exc)})
@@ -196,8 +194,7 @@ class Daemon:
         in_hand = (state.name.host for state in states if state.id in busy)
         for decision in admit(ready, in_hand, shares):
             self._workers.submit(decision.state, Trigger.SCHEDULE)
-        if not busy and not ready:
-            self._care_for(states)
+        self._care.begin(app, states, idle=not busy and not ready)
 
     def _in_hand(self) -> set[int]:
         """Return the mirrors that somebody in this process works on."""
@@ -205,29 +202,7 @@ class Daemon:
         busy = self._workers.busy()
         for _, workers in self._retiring:
             busy |= workers.busy()
-        if self._care is not None and self._care.is_alive():
-            busy.add(self._cared_for)
-        return busy
-
-    def _care_for(self, states: list[RepoState]) -> None:
-        """While nothing is due, put one mirror in order; each at most now and then."""
-        if self._care is not None and self._care.is_alive():
-            return
-        now = time.monotonic()
-        rest = _HOUSEKEEPING.total_seconds()
-        waiting = [
-            state
-            for state in states
-            if state.generation > 0 and self._swept.get(state.id, -rest) + rest <= now
-        ]
-        if waiting:
-            chosen = min(waiting, key=lambda s: self._swept.get(s.id, 0.0))
-            self._swept[chosen.id] = now
-            self._cared_for = chosen.id
-            self._care = threading.Thread(
-                target=care_for, args=(self._app, chosen), name="care"
-            )
-            self._care.start()
+        return busy | self._care.in_hand
 
     def _look_at_file(self) -> None:
         modified = _modified(self._app.config.path)
@@ -267,9 +242,12 @@ class Daemon:
         old_app, old_workers = self._app, self._workers
         self._app, self._workers = app, self._new_workers(app)
         log.info("configuration reloaded", extra={"mirrors": len(app.config.repo)})
+        caring = self._care.thread
 
         def retire() -> None:
             old_workers.close()
+            if caring is not None:
+                caring.join()
             old_app.close()
 
         thread = threading.Thread(target=retire, name="retire")
@@ -289,25 +267,6 @@ class Daemon:
                 self._app.pipeline.recover(state)
             except Locked as exc:
                 log.warning("left alone", extra={"reason": str(exc)})
-
-
-def care_for(app: App, state: RepoState) -> None:
-    """Put one mirror's packs in order and drop what has expired."""
-    try:
-        if app.pipeline.maintain(state, idle=True):
-            log.info("packs put in order", extra={"repo": str(state.name)})
-        spec = app.config.find(state.name)
-        keep = (spec.keep if spec is not None else None) or app.config.syncer.keep
-        with app.store.lease(state.path) as repository:
-            gone = repository.drop_expired(app.clock.now(), keep, dry_run=False)
-        if gone:
-            log.info("expired", extra={"repo": str(state.name), "removed": len(gone)})
-    except Locked:
-        return  # a command works on it; there is always a next time
-    except SyncerError as exc:
-        log.warning(
-            "maintenance failed", extra={"repo": str(state.name), "error": str(exc)}
-        )
 
 
 def _modified(path: Path | None) -> tuple[int, int] | None:

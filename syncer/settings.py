@@ -104,7 +104,7 @@ class Syncer(Model):
     #: `s3://BUCKET/PREFIX/`, or a directory; None is `DATA/blobs`.
     blobs: Annotated[str, AfterValidator(_check_blobs)] | None = None
     #: LFS objects on their way at the same time, from all hosts.
-    transfers: Annotated[int, Field(ge=1, le=256)] = 12
+    transfers: Annotated[int, Field(ge=1, le=256)] = 16
     #: Bytes of LFS objects in memory at the same time.
     in_flight: Annotated[Size, Field(ge=64 << 20)] = 128 << 20
     #: Bytes a second for all LFS downloads together; None: no limit.

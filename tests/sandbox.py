@@ -12,6 +12,7 @@ from syncer.git.command import GitCommand
 from syncer.git.remote import Remote
 from syncer.git.repository import Limits
 from syncer.model.content import DEFAULT_SCOPE, Ref, RefSnapshot
+from syncer.model.mirrors import Selection
 from syncer.model.names import RepoName
 from syncer.model.runs import AuditEvent, Trigger
 from syncer.sync.pipeline import Pipeline
@@ -22,6 +23,7 @@ from syncer.upstream.session import Session
 from tests.fakes import FakeClock, FakeProbeLog
 from tests.fakes_catalog import FakeCatalog
 from tests.fakes_forge import Capabilities, FakeForge, host
+from tests.fakes_lfs import FakeLfs
 from tests.servers.repositories import git
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from contextlib import _GeneratorContextManager
     from pathlib import Path
 
-    from syncer.model.runs import RepoState, SyncRun
+    from syncer.model.mirrors import RepoState
+    from syncer.model.runs import SyncRun
     from tests.servers.git_http import GitServer
 
 NAME = RepoName("upstream.test", "acme", "widget")
@@ -100,7 +103,8 @@ class Sandbox:
         self.store = BareStore(
             self.root, self.git, self._remote, limits, min_free=self.min_free
         )
-        self._scopes = {NAME.identity: self.scope}
+        self._selections = {NAME.identity: Selection(self.scope)}
+        self.lfs = FakeLfs(self.catalog, self.clock)
         world = World(
             self.forge,
             self.store,
@@ -108,7 +112,11 @@ class Sandbox:
             self.clock,
             self.probes,
             str,
-            self._scopes,
+            self._selections,
+            self.lfs.blobs,
+            self.lfs.index,
+            self.lfs.source,
+            self.lfs.transfers,
         )
         self.pipeline = Pipeline(world)
         self.catalog.reconcile([(NAME, "normal")], self.clock.now())
@@ -129,7 +137,11 @@ class Sandbox:
 
     def narrow(self, scope: tuple[str, ...]) -> None:
         """Change which refs are mirrored, as a new configuration does."""
-        self._scopes[NAME.identity] = scope
+        self.select(Selection(scope))
+
+    def select(self, selection: Selection) -> None:
+        """Change what is mirrored, as a new configuration does."""
+        self._selections[NAME.identity] = selection
 
     def sync(self) -> SyncRun:
         """Probe upstream as it is, and run what follows."""
@@ -149,7 +161,7 @@ class Sandbox:
     def agrees(self) -> bool:
         """Return whether consumers see upstream's refs, and all of their objects."""
         git("fsck", "--connectivity-only", "--no-dangling", at=self.mirror)
-        theirs = snapshot(self.upstream.path, self._scopes[NAME.identity])
+        theirs = snapshot(self.upstream.path, self._selections[NAME.identity].refs)
         ours = self.published()
         return dict(ours.upstream) == dict(theirs.refs) and ours.head == theirs.head
 

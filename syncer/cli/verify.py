@@ -64,7 +64,7 @@ class Findings:
     "--sample",
     metavar="SHARE",
     callback=parse_share,
-    help="Read and hash a share, for example 5%: others each day.",
+    help="Read and hash a share, such as 5%: what was not read for longest.",
 )
 @click.option("--repair", is_flag=True, help="Fetch again what is lost or wrong.")
 @options.as_json

@@ -15,7 +15,8 @@ class Depth:
     """How closely a verification looks at blobs.
 
     Without `read` it only asks the store for them; with it, the bytes of this
-    `share` of them (above 0, at most 1) are read and hashed.
+    `share` of them (above 0, at most 1) are read and hashed: of those that were
+    not read for longest.
     """
 
     read: bool = False

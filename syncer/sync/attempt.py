@@ -11,15 +11,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from syncer.model.content import RefSnapshot, diff, keep_lost
-from syncer.model.runs import Intent, Outcome, Stage
+from syncer.model.runs import Incoming, Intent, Outcome, Stage
 from syncer.sync import guard
+from syncer.sync.lfs import LfsResult, LfsStage, hold, is_owed, is_whole
 from syncer.sync.record import counts, notes, settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from syncer.model.content import Ref, RefChange
-    from syncer.model.runs import Held, Incoming, Probe, RepoState, SyncRun
+    from syncer.model.mirrors import Held, RepoState, Selection
+    from syncer.model.runs import Probe, SyncRun
     from syncer.ports import BareRepository, ProgressSink
     from syncer.sync.world import World
 
@@ -31,13 +34,16 @@ class Attempt:
         self,
         world: World,
         run: SyncRun,
-        scope: tuple[str, ...],
+        selection: Selection,
         progress: ProgressSink | None,
     ) -> None:
         self._world = world
-        self._scope = scope
+        self._selection = selection
         self._progress = progress
         self.current = run
+        self._stage = LfsStage(world, progress)
+        #: What was done for LFS: nothing is missing where it is not mirrored.
+        self._lfs = LfsResult()
 
     def run(self, repository: BareRepository, probe: Probe) -> SyncRun:
         world, run = self._world, self.current
@@ -48,17 +54,61 @@ class Attempt:
         if not probe.symref_known:
             target = replace(target, head=_guess_head(published, target))
         if self._is_published(state, published, target):
-            stamp = world.store.stamp(state.path) or ""
-            world.catalog.confirm(state, probe, stamp, published)
-            return self._ended(Outcome.UNCHANGED, generation=state.generation)
-        self._open(state, probe)
+            return self._catch_up(repository, state, published, probe)
+        self._open(state, observed=probe.started)
         held = guard.check(
-            published, target, self._scope, state.held, world.clock.now()
+            published, target, self._selection.refs, state.held, world.clock.now()
         )
         if held is not None:
             return self._hold(held)
         incoming = self._fetch(repository, state, target)
+        held = self._transfer(repository, state, incoming)
+        if held is not None:
+            return self._hold(held)
         return self._publish(repository, state, published, incoming, probe)
+
+    def _catch_up(
+        self,
+        repository: BareRepository,
+        state: RepoState,
+        published: RefSnapshot,
+        probe: Probe,
+    ) -> SyncRun:
+        """Bring what refs that are published already still lack; confirm them."""
+        catalog = self._world.catalog
+        whole = is_whole(state, self._selection)
+        outcome = Outcome.UNCHANGED if whole else Outcome.PARTIAL
+        # What is missing may be what the refs of a run that failed needed, no others.
+        owed = not whole or is_owed(state, self.current.started)
+        if self._selection.lfs and owed:
+            self._open(state, observed=None)
+            self._transfer(repository, state, Incoming(published, exact=True))
+            self._stage.give_up(state, self._lfs)
+            outcome = self._outcome()
+            self.current = self._ended(outcome, generation=state.generation)
+            catalog.close_run(self.current)
+        stamp = self._world.store.stamp(state.path) or ""
+        catalog.confirm(state, probe, stamp, published)
+        return self._ended(outcome, generation=state.generation)
+
+    def _transfer(
+        self, repository: BareRepository, state: RepoState, incoming: Incoming
+    ) -> Held | None:
+        """Bring the LFS objects; return why the refs wait for some of them."""
+        if not self._selection.lfs:
+            if state.lfs_scanned is not None:
+                # What arrives is not searched: once LFS is on again, all is.
+                self._world.index.mark_scanned(state.id, None)
+            return None
+        self.current = self.current.reached(Stage.TRANSFER)
+        self._lfs = done = self._stage.run(repository, state, incoming)
+        self.current = replace(self.current, lfs=done.tally, notes=done.notes)
+        if not self._selection.hold_missing:
+            return None
+        return hold(done.lacking, state.held, self._world.clock.now())
+
+    def _outcome(self) -> Outcome:
+        return Outcome.PARTIAL if self._lfs.missing else Outcome.CHANGED
 
     def _is_published(
         self, state: RepoState, published: RefSnapshot, target: RefSnapshot
@@ -71,12 +121,12 @@ class Attempt:
             and _oids(published) == _oids(target)
         )
 
-    def _open(self, state: RepoState, probe: Probe) -> None:
+    def _open(self, state: RepoState, *, observed: datetime | None) -> None:
         run_id = self._world.catalog.open_run(
             state,
             self.current.trigger,
             self.current.started,
-            observed=probe.started,
+            observed=observed,
         )
         self.current = replace(self.current, id=run_id, stage=Stage.FETCH)
 
@@ -96,7 +146,7 @@ class Attempt:
         incoming = repository.fetch(
             state.name,
             target,
-            scope=self._scope,
+            scope=self._selection.refs,
             accepted=self._world.catalog.accepted_objects(state.id),
             progress=self._progress,
             source=partial(self._world.forge.pack, state.name),
@@ -145,10 +195,11 @@ class Attempt:
         self.current = self.current.reached(Stage.PROMOTE)
         receipt = repository.promote(incoming, beside=beside, target=target)
         self.current = self.current.reached(Stage.RECORD)
+        self._stage.give_up(state, self._lfs)
         run = replace(
-            self._ended(Outcome.CHANGED),
+            self._ended(self._outcome()),
             counts=counts(changes),
-            notes=notes(changes, published, target),
+            notes=(*notes(changes, published, target), *self.current.notes),
         )
         self.current = world.catalog.finish(intent, receipt, run)
         return self.current

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncer.model.runs import Held
+from syncer.model.mirrors import Held
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

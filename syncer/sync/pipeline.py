@@ -2,8 +2,10 @@
 
     due ──> probing ──same digest──> UNCHANGED     no git, no row
                │ another
-            fetching ──> promoting ──> recording ──> CHANGED
-               │             └─ guard tripped, or fsck refused ──> HELD
+            fetching ──> transferring ──> promoting ──> recording ──> CHANGED
+               │               │              └─ LFS objects missing ──> PARTIAL
+               │               └─ and all are wanted ──> HELD
+               ├─ guard tripped, or fsck refused ──> HELD
                └─ anything else ──> FAILED, refs as they were
 
 The order is the promise: objects are durable before the intent row, the
@@ -19,24 +21,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncer.errors import Dangerous, RateLimited, SyncerError
-from syncer.model.content import DEFAULT_SCOPE
-from syncer.model.runs import (
-    Held,
-    Outcome,
-    ProbeResult,
-    SyncRun,
-    Visit,
-)
+from syncer.model.mirrors import Held
+from syncer.model.runs import Outcome, ProbeResult, SyncRun, Visit
 from syncer.sync.attempt import Attempt
+from syncer.sync.lfs import is_owed, is_whole
 from syncer.sync.record import settle
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from syncer.model.runs import Probe, RepoState, Trigger
-    from syncer.ports import (
-        ProgressSink,
-    )
+    from syncer.model.mirrors import RepoState
+    from syncer.model.runs import Probe, Trigger
+    from syncer.ports import ProgressSink
     from syncer.sync.world import World
 
 log = logging.getLogger(__name__)
@@ -48,24 +44,23 @@ class Pipeline:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def scope(self, state: RepoState) -> tuple[str, ...]:
-        """Return the ref prefixes that are mirrored of a repository."""
-        return self._world.scopes.get(state.name.identity, DEFAULT_SCOPE)
-
     def probe(self, state: RepoState, trigger: Trigger) -> Visit:
         """Ask upstream; an unchanged mirror costs nothing more than this."""
         world = self._world
         started = world.clock.now()
         try:
-            probe = world.forge.probe(state.name, self.scope(state))
+            selection = world.selection(state.name)
+            probe = world.forge.probe(state.name, selection.refs)
         except Exception as exc:  # noqa: BLE001 - one mirror's defect ends its run alone
             run = self._new_run(state, trigger, started)
             return Visit(state, started, run=self._fail(run, self._ours(run, exc)))
-        if self._is_unchanged(state, probe):
+        owed = selection.lfs and is_owed(state, started)
+        if not owed and self._is_unchanged(state, probe):
             world.probes.add(ProbeResult(state.id, probe.started))
+            whole = is_whole(state, selection)
             run = replace(
                 self._new_run(state, trigger, started),
-                outcome=Outcome.UNCHANGED,
+                outcome=Outcome.UNCHANGED if whole else Outcome.PARTIAL,
                 ended=world.clock.now(),
                 generation=state.generation,
             )
@@ -93,7 +88,7 @@ class Pipeline:
             return visit.run or self._new_run(visit.state, trigger, visit.started)
         world = self._world
         run = self._new_run(visit.state, trigger, visit.started)
-        attempt = Attempt(world, run, self.scope(visit.state), progress)
+        attempt = Attempt(world, run, world.selection(run.name), progress)
         try:
             world.store.check_space()
             with world.store.lease(visit.state.path, wait=wait) as repository:

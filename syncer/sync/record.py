@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from syncer.model.content import RefChange, RefSnapshot
-    from syncer.model.runs import Intent, RepoState
+    from syncer.model.mirrors import RepoState
+    from syncer.model.runs import Intent
     from syncer.ports import BareRepository
     from syncer.sync.world import World
 
@@ -34,6 +35,7 @@ def settle(
         )
     now = world.clock.now()
     if intent is not None and recovery.finished is not None:
+        lfs = world.index.counts(state.id)
         run = SyncRun(
             intent.run_id,
             state.id,
@@ -41,7 +43,7 @@ def settle(
             world.catalog.run_trigger(intent.run_id),
             intent.probed,
             stage=Stage.RECORD,
-            outcome=Outcome.CHANGED,
+            outcome=Outcome.CHANGED if lfs.present == lfs.total else Outcome.PARTIAL,
             ended=now,
             counts=counts(intent.changes),
             notes=("the process died after the refs moved; finished afterwards",),

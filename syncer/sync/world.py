@@ -5,10 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from syncer.model.mirrors import Selection
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from syncer.ports import Catalog, Clock, Forge, GitStore, ProbeLog
+    from syncer.model.names import RepoName
+    from syncer.ports import (
+        BlobIndex,
+        BlobStore,
+        Catalog,
+        Clock,
+        Forge,
+        GitStore,
+        LfsSource,
+        ProbeLog,
+    )
+    from syncer.sync.transfer import Transfers
+
+DEFAULT_SELECTION = Selection()
 
 
 @dataclass(frozen=True)
@@ -23,4 +38,12 @@ class World:
     #: Takes secrets out of words that upstream may have chosen.
     clean: Callable[[str], str]
     #: What to mirror of each repository, by identity.
-    scopes: Mapping[str, tuple[str, ...]]
+    selections: Mapping[str, Selection]
+    blobs: BlobStore
+    index: BlobIndex
+    lfs: LfsSource
+    transfers: Transfers
+
+    def selection(self, name: RepoName) -> Selection:
+        """Return what is mirrored of a repository."""
+        return self.selections.get(name.identity, DEFAULT_SELECTION)

@@ -175,8 +175,8 @@ def _refusal(pointer: LfsPointer, error: object) -> Refusal:
     if code >= _SERVER and code not in _FULL:
         msg = f"upstream cannot answer for {what}: {words}"
         raise Unavailable(msg)
-    over = is_over_quota(code, words)
-    return Refusal(pointer, _OVER_QUOTA if over else code, words)
+    spoken = code not in _FULL and is_over_quota(code, words)
+    return Refusal(pointer, _OVER_QUOTA if spoken else code, words)
 
 
 def _headers(given: object) -> Mapping[str, str]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import subprocess
 
     from syncer.bootstrap import App
-    from syncer.model.runs import Probe, RepoState
+    from syncer.model.mirrors import RepoState
+    from syncer.model.runs import Probe
     from tests.acceptance.running import Daemon
     from tests.servers.git_http import GitServer
 

@@ -21,6 +21,7 @@ from syncer.errors import (
     Unavailable,
 )
 from syncer.model.content import DEFAULT_SCOPE, Ref, RefSnapshot
+from syncer.model.mirrors import Selection
 from syncer.model.names import RepoName
 from syncer.model.runs import AuditEvent, Outcome, Stage, SyncRun, Trigger
 from syncer.sync.pipeline import Pipeline
@@ -29,6 +30,7 @@ from tests.fakes import NOW, FakeClock, FakeProbeLog, Watched
 from tests.fakes_catalog import FakeCatalog
 from tests.fakes_forge import FakeForge
 from tests.fakes_git import FakeGitStore, FakeUpstream, lives
+from tests.fakes_lfs import FakeLfs
 from tests.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from syncer.model.runs import RepoState
+    from syncer.model.mirrors import RepoState
     from tests.servers.git_http import GitServer
 
 NAME = RepoName("upstream.test", "acme", "widget")
@@ -59,7 +61,8 @@ class Memory:
         self.catalog.reconcile([(NAME, "normal")], NOW)
         self.probes = FakeProbeLog()
         self.forge = FakeForge(self.clock)
-        self.scopes: dict[str, tuple[str, ...]] = {}
+        self.selections: dict[str, Selection] = {}
+        self.lfs = FakeLfs(self.catalog, self.clock)
         self.world = World(
             self.forge,
             self.store,
@@ -67,7 +70,11 @@ class Memory:
             self.clock,
             self.probes,
             str,
-            self.scopes,
+            self.selections,
+            self.lfs.blobs,
+            self.lfs.index,
+            self.lfs.source,
+            self.lfs.transfers,
         )
         self.pipeline = Pipeline(self.world)
 
@@ -150,6 +157,7 @@ def test_the_order_is_the_promise(memory: Memory) -> None:
         "open_run",
         "accepted_objects",
         "fetch",
+        "pointers",
         "classify",
         "peel",
         "intend",
@@ -218,7 +226,8 @@ def test_a_digest_that_does_not_count_is_confirmed(
 
 def test_a_changed_scope_is_another_question(memory: Memory) -> None:
     """The next run compares refs again, once."""
-    memory.scopes[NAME.identity] = (*DEFAULT_SCOPE, "refs/pull/")
+    scope = (*DEFAULT_SCOPE, "refs/pull/")
+    memory.selections[NAME.identity] = Selection(scope)
     journal: list[str] = []
 
     assert memory.sync(with_store(memory, journal)).outcome is Outcome.UNCHANGED
@@ -491,7 +500,7 @@ def test_a_smaller_scope_is_not_held(memory: Memory) -> None:
     for number in range(40):
         memory.upstream.tag(f"v{number}")
     memory.sync()
-    memory.scopes[NAME.identity] = ("refs/heads/",)
+    memory.selections[NAME.identity] = Selection(("refs/heads/",))
 
     assert memory.sync().outcome is Outcome.CHANGED
 

@@ -12,8 +12,9 @@ from syncer.bootstrap import SystemClock, build
 from syncer.catalog import database
 from syncer.config import load
 from syncer.errors import ConfigError, NotInitialised
+from syncer.model.mirrors import Activity
 from syncer.model.names import RepoName
-from syncer.model.runs import Activity, ProbeResult
+from syncer.model.runs import ProbeResult
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,7 @@ def test_the_catalog_follows_the_configuration(tmp_path: Path) -> None:
             "a.test/acme/one",
             "b.test/acme/two",
         }
-        assert app.pipeline.scope(states[0]) == ("refs/heads/",)
+        assert app.world.selection(states[0].name).refs == ("refs/heads/",)
         assert app.actor().startswith("cli@")
     (tmp_path / "repos.toml").write_text(TWO.rpartition("[[repo]]")[0])
     with closing(build(load(tmp_path / "repos.toml", {}))) as app:

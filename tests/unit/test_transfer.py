@@ -281,13 +281,13 @@ def test_an_unanswered_object_is_a_protocol_error(
 
 
 def test_rows_are_written_while_objects_arrive(bench: Bench) -> None:
-    """A run that is killed keeps all but the last two hundred."""
-    wanted = [bench.source.add(body) for body in bodies(250)]
+    """A run that is killed keeps all but the last six hundred."""
+    wanted = [bench.source.add(body) for body in bodies(700)]
     bench.source.cut(wanted[-1].oid, 0, Unavailable("no"), times=5)
     with pytest.raises(Unavailable):
         bench.run(*wanted)
     assert bench.index.calls.count("link") >= 2
-    assert bench.index.counts(1).present == 249
+    assert bench.index.counts(1).present == 699
 
 
 def test_blobs_that_are_being_removed_are_waited_for(
