@@ -1,0 +1,224 @@
+"""LFS objects into MinIO: `syncer sync` against `git lfs fetch` and `rclone copy`.
+
+Both begin with the repository mirrored and its objects not; both end with the
+same objects in a bucket.  Ours is the whole process: start-up, the search for
+pointers, batches, downloads, hashes, uploads, rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.harness import ROOT, Bar, Spent, middle, report, spent
+from bench.lfs_upstream import NAME, build, serve
+from tests.servers import programs
+from tests.servers.lfs_client import GitLfs
+from tests.servers.s3 import S3Server
+from tests.servers.s3_kinds import MINIO
+
+if TYPE_CHECKING:
+    import resource
+    from collections.abc import Sequence
+
+    from bench.lfs_upstream import LfsUpstream
+
+KIB, MIB = 1 << 10, 1 << 20
+MIXED = [100 * MIB] * 8 + [100 * KIB] * 12_000
+SMALL = [4 * KIB] * 3_000
+
+
+class Ours(NamedTuple):
+    """What one `syncer sync` cost: time, memory in bytes, blocks written."""
+
+    spent: Spent
+    resident: int
+    written: int
+    server: float  # seconds of MinIO's processor time
+
+
+def main() -> int:
+    """Measure and print the verdicts."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("mixed", "small"))
+    parser.add_argument("--scheme", choices=("http", "https"))
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    missed = 0
+    for title, sizes in (("mixed", MIXED), ("small", SMALL)):
+        if chosen.only not in {None, title}:
+            continue
+        with tempfile.TemporaryDirectory(prefix="bench-lfs-") as name:
+            build(Path(name), sizes)
+            for scheme in ("http", "https"):
+                if chosen.scheme in {None, scheme}:
+                    missed |= _measure(Path(name), title, sizes, scheme, chosen.rounds)
+    return missed
+
+
+def _measure(
+    place: Path, title: str, sizes: Sequence[int], scheme: str, rounds: int
+) -> int:
+    tls = scheme == "https"
+    ours: list[Ours] = []
+    fetches: list[Spent] = []
+    copies: list[Spent] = []
+    with serve(place, tls=tls) as upstream, S3Server(MINIO, tls=tls) as minio:
+        for number in range(rounds):
+            bench = _Round(place / f"{scheme}{number}", upstream, minio)
+            ours.append(bench.syncer(len(sizes)))
+            fetch, copy = bench.stock(len(sizes))
+            fetches.append(fetch)
+            copies.append(copy)
+            minio.clear()
+            shutil.rmtree(bench.place)
+    mine = middle([each.spent for each in ours])
+    fetch, copy = middle(fetches), middle(copies)
+    wall, cpu = fetch.wall + copy.wall, fetch.cpu + copy.cpu
+    size = sum(sizes)
+    facts = {
+        "objects": f"{len(sizes)}, {size / 1e6:.0f} MB, over {scheme}",
+        "syncer sync": f"{mine.wall:.2f} s, CPU {mine.cpu:.2f} s, "
+        f"{size / 1e6 / mine.wall:.0f} MB/s, {len(sizes) / mine.wall:.0f} objects/s",
+        "MinIO meanwhile": f"CPU {median(each.server for each in ours):.2f} s",
+        "git lfs fetch --all": f"{fetch.wall:.2f} s, CPU {fetch.cpu:.2f} s",
+        "rclone copy": f"{copy.wall:.2f} s, CPU {copy.cpu:.2f} s",
+        "resident": f"{max(each.resident for each in ours) / MIB:.0f} MiB",
+        "written to disk": f"{max(each.written for each in ours) / MIB:.1f} MiB "
+        "(catalog and refs)",
+    }
+    least = 1.5 if title == "mixed" else 2.0
+    bars = [
+        Bar("wall, stock / ours", wall / mine.wall, least, at_least=True),
+        Bar("CPU, ours / stock", mine.cpu / cpu, 0.7, at_least=False),
+        Bar(
+            "resident MiB beyond bytes in flight",
+            max(each.resident for each in ours) / MIB - 128,
+            200,
+            at_least=False,
+        ),
+        Bar(
+            "bytes written / bytes of objects",
+            max(each.written for each in ours) / size,
+            0.02 if title == "mixed" else 3,  # the catalog's rows, not the objects
+            at_least=False,
+        ),
+    ]
+    return report(f"lfs {title}, {scheme}", bars, facts)
+
+
+class _Round:
+    """One measurement of each, from nothing."""
+
+    def __init__(self, place: Path, upstream: LfsUpstream, minio: S3Server) -> None:
+        self.place = place
+        self.place.mkdir()
+        self._upstream = upstream
+        self._minio = minio
+
+    def syncer(self, count: int) -> Ours:
+        """Mirror the repository, then its objects: the second is measured."""
+        bucket = self._minio.bucket()
+        config = self._config(bucket, lfs=False)
+        self._run("init", config)
+        self._run("sync", config)
+        self._config(bucket, lfs=True)
+        before = _cpu_of(self._minio.pid)
+        usage: list[resource.struct_rusage] = []
+        cost = spent(lambda: usage.append(self._run("sync", config)))
+        server = _cpu_of(self._minio.pid) - before
+        _check(self._minio, bucket, count)
+        return Ours(cost, usage[0].ru_maxrss << 10, usage[0].ru_oublock * 512, server)
+
+    def stock(self, count: int) -> tuple[Spent, Spent]:
+        """Fetch with git-lfs, then upload with rclone; its checks as they come."""
+        client = GitLfs("new", programs.GIT_LFS.find(), self._upstream.ca)
+        url = f"{self._upstream.url}/{NAME}.git"
+        clone = self.place / "clone.git"
+        client.git("clone", "--quiet", "--bare", url, str(clone))
+        bucket = self._minio.bucket()
+        fetch = spent(lambda: client.fetch_all(clone, url))
+        copy = spent(lambda: self._rclone(clone / "lfs/objects", bucket))
+        _check(self._minio, bucket, count)
+        return fetch, copy
+
+    def _rclone(self, source: Path, bucket: str) -> None:
+        minio = self._minio
+        settings = {
+            "RCLONE_CONFIG": "/dev/null",
+            "RCLONE_S3_PROVIDER": "Minio",
+            "RCLONE_S3_ENDPOINT": minio.endpoint,
+            "RCLONE_S3_ACCESS_KEY_ID": minio.access_key,
+            "RCLONE_S3_SECRET_ACCESS_KEY": minio.secret_key,
+        }
+        if minio.ca is not None:
+            settings["RCLONE_CA_CERT"] = str(minio.ca)
+        subprocess.run(
+            [str(programs.rclone()), "copy", str(source), f":s3:{bucket}/blobs"],
+            env={**os.environ, **settings},
+            check=True,
+        )
+
+    def _config(self, bucket: str, *, lfs: bool) -> Path:
+        minio, upstream = self._minio, self._upstream
+        ca = "" if minio.ca is None else f'ca = "{minio.ca}"\n'
+        theirs = "" if upstream.ca is None else f'ca = "{upstream.ca}"\n'
+        objects = upstream.storage.partition("://")[2]
+        path = self.place / "repos.toml"
+        path.write_text(
+            f'[syncer]\ndata = "{self.place / "mirror"}"\n'
+            f'blobs = "s3://{bucket}/blobs/"\n\n'
+            f'[syncer.s3]\nendpoint = "{minio.endpoint}"\n{ca}\n'
+            f'[host."github.com"]\ngit = "{upstream.url}"\nprivate = true\n'
+            f'downloads = ["{objects}"]\n{theirs}\n'
+            f'[[repo]]\nname = "{NAME}"\nlfs = {json.dumps(lfs)}\n',
+            encoding="utf-8",
+        )
+        return path
+
+    def _run(self, verb: str, config: Path) -> resource.struct_rusage:
+        """Run a command of ours and return what it used."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "syncer", "--config", str(config), verb],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "SYNCER_S3_ACCESS_KEY": self._minio.access_key,
+                "SYNCER_S3_SECRET_KEY": self._minio.secret_key,
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        words = process.stderr.read().decode() if process.stderr else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            sys.exit(f"syncer {verb} ended with {process.returncode}:\n{words}")
+        return usage
+
+
+def _cpu_of(pid: int) -> float:
+    """Return the seconds of processor time a process has used (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _check(minio: S3Server, bucket: str, count: int) -> None:
+    """End the measurement unless the bucket holds every object."""
+    pages = minio.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    found = sum(len(page.get("Contents", ())) for page in pages)
+    if found != count:
+        sys.exit(f"{found} of {count} objects arrived")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
