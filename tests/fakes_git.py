@@ -139,14 +139,19 @@ class FakeUpstream:
 
     def closure(self, tips: Iterable[str]) -> dict[str, Thing]:
         """Return the objects that `tips` reach."""
-        found: dict[str, Thing] = {}
-        waiting = list(tips)
-        while waiting:
-            oid = waiting.pop()
-            if oid not in found:
-                found[oid] = self.things[oid]
-                waiting += found[oid].behind
-        return found
+        return closure(self.things, tips)
+
+
+def closure(things: Mapping[str, Thing], tips: Iterable[str]) -> dict[str, Thing]:
+    """Return those of `things` that `tips` reach."""
+    found: dict[str, Thing] = {}
+    waiting = list(tips)
+    while waiting:
+        oid = waiting.pop()
+        if oid not in found:
+            found[oid] = things[oid]
+            waiting += found[oid].behind
+    return found
 
 
 @dataclass
@@ -349,6 +354,13 @@ class FakeRepository:
         kept = self._kept
         searched = {**kept.things, **kept.quarantine} if everything else kept.quarantine
         return sorted({p for thing in searched.values() for p in thing.pointers})
+
+    def reachable(self, incoming: Incoming, oids: Iterable[str]) -> frozenset[str]:
+        """Return which LFS objects the new upstream refs need, out of `oids`."""
+        here = {**self._kept.things, **self._kept.quarantine}
+        tips = (ref.oid for ref in incoming.target.upstream.values())
+        reached = closure(here, tips).values()
+        return frozenset(oids) & {p.oid for thing in reached for p in thing.pointers}
 
     def lfs_url(self, incoming: Incoming) -> str | None:
         """Return what the `.lfsconfig` of the new HEAD says."""

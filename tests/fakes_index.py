@@ -90,7 +90,8 @@ class FakeBlobIndex:
         if each.state is LfsState.PRESENT and (blob is None or blob.damaged):
             msg = f"the blob {oid} is not known to be stored; nothing was linked"
             raise PermanentError(msg)
-        if (each.state is LfsState.PRESENT) != (each.retry_at is None):
+        is_settled = each.state in {LfsState.PRESENT, LfsState.UNREACHED}
+        if is_settled != (each.retry_at is None):
             msg = f"{oid} is not present, and nobody would ask for it again"
             raise PermanentError(msg)
 
@@ -102,6 +103,9 @@ class FakeBlobIndex:
         with self._lock:
             found = self._objects.get(mirror_id, {})
             return [found[oid] for oid in sorted(found)]
+
+    def absent(self, mirror_id: int) -> list[LfsObject]:
+        return [each for each in self.objects(mirror_id) if each.state.is_absent]
 
     def known(self, mirror_id: int, oids: Iterable[str]) -> dict[str, LfsObject]:
         wanted = set(oids)
@@ -163,7 +167,7 @@ class FakeBlobIndex:
         return [
             mirror_id
             for mirror_id, objects in self._objects.items()
-            if digest in objects and objects[digest].state is not LfsState.MISSING
+            if digest in objects and not objects[digest].state.is_absent
         ]
 
     def condemn(self, now: datetime, *, dry_run: bool = False) -> list[Blob]:

@@ -95,7 +95,9 @@ def _create_blob() -> None:
 
 
 def _create_lfs_object() -> None:
-    states = "'present', 'missing', 'damaged'"
+    states = "'present', 'missing', 'damaged', 'unreached'"
+    absent = "state IN ('missing', 'unreached')"
+    settled = "state IN ('present', 'unreached')"
     needs = op.f("fk_lfs_object_blob_blob")
     op.create_table(
         "lfs_object",
@@ -116,8 +118,8 @@ def _create_lfs_object() -> None:
         _counted("lfs_object", "tries"),
         _check("lfs_object", "state", f"state IN ({states})"),
         _check("lfs_object", "blob", "blob = oid"),
-        _check("lfs_object", "needs", "(state = 'missing') = (blob IS NULL)"),
-        _check("lfs_object", "retry_at", "(state = 'present') = (retry_at IS NULL)"),
+        _check("lfs_object", "needs", f"({absent}) = (blob IS NULL)"),
+        _check("lfs_object", "retry_at", f"({settled}) = (retry_at IS NULL)"),
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_lfs_object_blob"), "lfs_object", ["blob"])

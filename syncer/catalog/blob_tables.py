@@ -76,8 +76,12 @@ lfs_object = Table(
     counted("tries"),
     among("state", LfsState),
     CheckConstraint("blob = oid", name="blob"),
-    CheckConstraint("(state = 'missing') = (blob IS NULL)", name="needs"),
-    CheckConstraint("(state = 'present') = (retry_at IS NULL)", name="retry_at"),
+    CheckConstraint(
+        "(state IN ('missing', 'unreached')) = (blob IS NULL)", name="needs"
+    ),
+    CheckConstraint(
+        "(state IN ('present', 'unreached')) = (retry_at IS NULL)", name="retry_at"
+    ),
     Index(
         "ix_lfs_object_due",
         "mirror_id",

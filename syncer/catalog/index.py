@@ -81,6 +81,11 @@ class SqlBlobIndex:
         with self._reading() as conn:
             return lfs.objects(conn, mirror_id)
 
+    def absent(self, mirror_id: int) -> list[LfsObject]:
+        """Return the objects that upstream does not give, by oid."""
+        with self._reading() as conn:
+            return lfs.absent(conn, mirror_id)
+
     def known(self, mirror_id: int, oids: Iterable[str]) -> dict[str, LfsObject]:
         """Return those of a mirror's objects that `oids` name."""
         with self._reading() as conn:

@@ -99,7 +99,7 @@ def _values(mirror_id: int, each: LfsObject) -> dict[str, Any]:
         "oid": oid,
         "size": size,
         "state": each.state,
-        "blob": None if each.state is LfsState.MISSING else oid,
+        "blob": None if each.state.is_absent else oid,
         "reason": each.reason,
         "since": each.since,
         "retry_at": each.retry_at,
@@ -165,6 +165,12 @@ def _turn(
 def objects(conn: Connection, mirror_id: int) -> list[LfsObject]:
     """Return a mirror's objects, by oid."""
     return _all(conn, _of(mirror_id).order_by(_o.oid))
+
+
+def absent(conn: Connection, mirror_id: int) -> list[LfsObject]:
+    """Return the objects that upstream does not give, by oid."""
+    # The index of `blob` has them next to each other: few rows of few mirrors.
+    return _all(conn, _of(mirror_id).where(_o.blob.is_(None)).order_by(_o.oid))
 
 
 def known(

@@ -174,10 +174,14 @@ def linked(old: LfsObject | None, new: LfsObject) -> LfsObject:
     here and is lost or wrong stays damaged then: upstream gave it once, so a
     copy that somebody kept may take its place.  A digest has one length: a
     pointer with another one, which is not to be had, says nothing of the object.
+    What upstream does not give is unreached while no ref of its needs it; all
+    that is known of it stays.
     """
     is_owed = new.reason is not None or new.retry_at is not None or new.tries
     if new.state is LfsState.PRESENT and is_owed:
         new = replace(new, reason=None, retry_at=None, tries=0)
+    if new.state is LfsState.UNREACHED:
+        return _given_up(old or new)
     if old is None:
         return new
     refused = new.state is LfsState.MISSING
@@ -188,6 +192,13 @@ def linked(old: LfsObject | None, new: LfsObject) -> LfsObject:
     if old.state is new.state and old.since is not None:
         return replace(new, since=old.since)
     return new
+
+
+def _given_up(known: LfsObject) -> LfsObject:
+    """Return what is known of an object that no ref needs; what is here stays."""
+    if not known.state.is_absent:
+        return known
+    return replace(known, state=LfsState.UNREACHED, retry_at=None)
 
 
 def _later(one: datetime | None, other: datetime) -> datetime:

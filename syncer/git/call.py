@@ -39,7 +39,7 @@ class Call:
     first_word: timedelta | None = None
     on_stderr: Callable[[str], None] | None = None
     #: Gets stdout as it comes, and nobody keeps it: for more than fits in memory.
-    on_stdout: Callable[[bytes], None] | None = None
+    on_stdout: Callable[[bytes], object] | None = None
     check: bool = True
 
 

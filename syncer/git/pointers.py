@@ -2,7 +2,8 @@
 
 Git tells type and size of many objects in one process, and the contents of
 the few that can be pointers in a second one, which is started only for those.
-No history is walked: what is searched is the objects of packs, or all.
+To find pointers, no history is walked: what is searched is the objects of packs,
+or all.  Which of them refs still need is another question, and rarer.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from syncer.git.command import Call
 from syncer.model.pointers import MAX_POINTER, MIN_POINTER, parse_pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from pathlib import Path
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 _CHECK = "--batch-check=%(objecttype) %(objectsize) %(objectname)"
 _CONTENTS = "--batch=%(objectsize)"
+#: Walks from the ids on stdin, along a bitmap as far as there is one, and prints
+#: the blobs that are short enough, and the tips.
+_WALK = (
+    *("rev-list", "--objects", "--no-object-names", "--use-bitmap-index"),
+    *("--filter=object:type=blob", f"--filter=blob:limit={MAX_POINTER}", "--stdin"),
+)
 _BLOCK = 1 << 16
 _IN_MEMORY = 1 << 23  # bytes of object ids; more go to a file without a name
 _INDEX = b"\xfftOc\x00\x00\x00\x02"
@@ -69,25 +76,37 @@ class PointerScan:
         every = ["cat-file", "--batch-all-objects", "--unordered", "--buffer", _CHECK]
         return self._scan(every, None)
 
+    def reached(self, tips: Iterable[str]) -> list[LfsPointer]:
+        """Return the pointers that some objects reach, each once, by oid.
+
+        Raises:
+            SyncerError: an object is damaged, or not there.
+        """
+        beside = self.repository.parent
+        with SpooledTemporaryFile(_IN_MEMORY, dir=str(beside)) as blobs:
+            lines = (f"{oid}\n".encode() for oid in dict.fromkeys(tips))
+            self._run(_WALK, lines, blobs.write)
+            blobs.seek(0)
+            return self._scan(["cat-file", "--buffer", _CHECK], _blocks(blobs))
+
     def _scan(
         self, args: Sequence[str], source: Iterator[bytes] | None
     ) -> list[LfsPointer]:
         beside = self.repository.parent
         with SpooledTemporaryFile(_IN_MEMORY, dir=str(beside)) as oids:
-            self._run(args, source, Sieve(oids))
+            self._run(args, source, Sieve(oids).take)
             if oids.tell() == 0:
                 return []
             oids.seek(0)
             reader = Reader()
-            blocks = iter(partial(oids.read, _BLOCK), b"")
-            self._run(["cat-file", "--buffer", _CONTENTS], blocks, reader)
+            self._run(["cat-file", "--buffer", _CONTENTS], _blocks(oids), reader.take)
         return sorted(reader.found)
 
     def _run(
         self,
         args: Sequence[str],
         source: Iterator[bytes] | None,
-        hear: Sieve | Reader,
+        hear: Callable[[bytes], object],
     ) -> None:
         self.git.run(
             Call(
@@ -97,9 +116,13 @@ class PointerScan:
                 env=self.environment,
                 holder=self.holder,
                 timeout=self.deadline,
-                on_stdout=hear.take,
+                on_stdout=hear,
             )
         )
+
+
+def _blocks(file: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+    return iter(partial(file.read, _BLOCK), b"")
 
 
 def names(packs: Sequence[Path]) -> Iterator[bytes]:

@@ -139,13 +139,22 @@ class Repository:
 
     def pointers(self, incoming: Incoming, *, everything: bool) -> list[LfsPointer]:
         """Return the LFS pointers of what arrived, each once, in order."""
-        scan = PointerScan(
-            self._git, *self._place(incoming), self._lease, self._limits.deadline
-        )
+        scan = self._scan(incoming)
         with translated("the search for LFS pointers"):
             if everything or incoming.first:
                 return scan.everything()
             return scan.packed(packs(self._layout.quarantine))
+
+    def reachable(self, incoming: Incoming, oids: Iterable[str]) -> frozenset[str]:
+        """Return which LFS objects the new upstream refs need, out of `oids`."""
+        tips = (ref.oid for ref in incoming.target.upstream.values())
+        with translated("the search for LFS pointers"):
+            found = self._scan(incoming).reached(tips)
+        return frozenset(oids) & {pointer.oid for pointer in found}
+
+    def _scan(self, incoming: Incoming) -> PointerScan:
+        place = self._place(incoming)
+        return PointerScan(self._git, *place, self._lease, self._limits.deadline)
 
     def lfs_url(self, incoming: Incoming) -> str | None:
         """Return what `lfs.url` is in the `.lfsconfig` of the new HEAD, if set."""

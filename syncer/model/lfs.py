@@ -31,6 +31,12 @@ class LfsState(StrEnum):
     PRESENT = "present"
     MISSING = "missing"  # upstream does not give it
     DAMAGED = "damaged"  # it was here, and is lost or wrong now
+    UNREACHED = "unreached"  # upstream does not give it, and none of its refs needs it
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether it never was here, so that no blob is needed for it."""
+        return self in {LfsState.MISSING, LfsState.UNREACHED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class LfsObject:
     reason: str | None = None
     #: Since when it is in this state.
     since: datetime | None = None
-    #: When upstream is asked for it again; None when it is present.
+    #: When upstream is asked for it again; None when it is present or unreached.
     retry_at: datetime | None = None
     #: How often upstream was asked for it in vain.
     tries: int = 0
@@ -51,7 +57,7 @@ class LfsObject:
 
 @dataclass(frozen=True, slots=True)
 class LfsCounts:
-    """How much of a mirror's LFS content is here."""
+    """How much of a mirror's LFS content is here; what is unreached is none of it."""
 
     present: int = 0
     missing: int = 0
@@ -63,7 +69,7 @@ class LfsCounts:
 
     @property
     def total(self) -> int:
-        """All objects that the mirror's pointers name."""
+        """All objects that the mirror's pointers name, but for those unreached."""
         return self.present + self.missing + self.damaged
 
 

@@ -53,15 +53,22 @@ class BlobIndex(UploadLog, Protocol):
         What is PRESENT stays so when upstream does not give it any more.
         PRESENT wins over MISSING when a digest comes with two sizes, and of
         two that are MISSING the first is kept.  `since` is kept while the
-        state stays the same.
+        state stays the same.  Only what is MISSING becomes UNREACHED, and
+        keeps all but its `retry_at`.
 
         Raises:
             PermanentError: a PRESENT object's blob is not known to be stored
-                and right, or another one has no `retry_at`; nothing was linked.
+                and right, or a MISSING one has no `retry_at`; nothing was linked.
         """
 
     def objects(self, mirror_id: int) -> list[LfsObject]:
         """Return a mirror's objects, by oid."""
+
+    def absent(self, mirror_id: int) -> list[LfsObject]:
+        """Return the objects that upstream does not give, by oid.
+
+        Those that are MISSING, and those that are UNREACHED.
+        """
 
     def known(self, mirror_id: int, oids: Iterable[str]) -> dict[str, LfsObject]:
         """Return those of a mirror's objects that `oids` name."""

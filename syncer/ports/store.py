@@ -70,6 +70,13 @@ class BareRepository(Protocol):
         is searched, not with the length of the history.
         """
 
+    def reachable(self, incoming: Incoming, oids: Iterable[str]) -> frozenset[str]:
+        """Return which LFS objects the new upstream refs need, out of `oids`.
+
+        Those that a pointer names in anything that the refs of `target` reach,
+        without those that we keep.  Walks all of their history.
+        """
+
     def lfs_url(self, incoming: Incoming) -> str | None:
         """Return what `lfs.url` is in the `.lfsconfig` of the new HEAD, if set.
 

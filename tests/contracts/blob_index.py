@@ -71,6 +71,11 @@ def missing(blob: Blob, *, tries: int = 1) -> LfsObject:
     )
 
 
+def unreached(each: LfsObject) -> LfsObject:
+    """Return a missing object as it is when no ref needs it."""
+    return replace(each, state=LfsState.UNREACHED, retry_at=None)
+
+
 def store(facts: Facts, *blobs: Blob) -> None:
     """Tell the index that blobs are in the store."""
     facts.index.stored(
@@ -253,6 +258,60 @@ class LinkContract:
         with pytest.raises(PermanentError):
             facts.index.link(facts.git, [replace(missing(A), retry_at=None)])
         assert facts.index.objects(facts.git) == []
+
+    def test_what_no_ref_needs_is_not_counted(self, facts: Facts) -> None:
+        """Nor asked for again; what is known of it stays, and it can be missing again.
+
+        Then it is so since the first time.
+        """
+        hold(facts, facts.git, A)
+        facts.index.link(facts.git, [missing(B, tries=2), missing(C)])
+        given_up = unreached(missing(B, tries=2))
+        facts.index.link(facts.git, [replace(given_up, reason=None, since=LATER)])
+
+        assert facts.index.objects(facts.git) == [present(A), given_up, missing(C)]
+        counts = LfsCounts(1, 1, 0, A.size, T0 + HOUR)
+        assert facts.index.counts(facts.git) == counts
+        assert facts.catalog.state(GIT).lfs == counts
+        assert facts.index.due(facts.git, LATER) == [missing(C)]
+        facts.index.link(facts.git, [missing(B, tries=3)])
+        assert facts.index.known(facts.git, [B.digest]) == {
+            B.digest: missing(B, tries=3)
+        }
+        assert facts.index.counts(facts.git).missing == 2
+
+    def test_what_no_ref_needed_can_come(self, facts: Facts) -> None:
+        """Upstream has it again when a ref needs it again."""
+        facts.index.link(facts.git, [missing(A)])
+        facts.index.link(facts.git, [unreached(missing(A))])
+        assert facts.index.counts(facts.git) == LfsCounts()
+        hold(facts, facts.git, A)
+
+        assert facts.index.objects(facts.git) == [present(A)]
+        assert facts.index.counts(facts.git) == LfsCounts(1, 0, 0, A.size)
+
+    def test_only_what_is_missing_is_given_up(self, facts: Facts) -> None:
+        """What is here, or was, is kept whether or not a ref needs it."""
+        hold(facts, facts.git, A, B)
+        facts.index.damaged(B.digest, LATER, "rotten")
+        before = facts.index.objects(facts.git)
+        facts.index.link(facts.git, [unreached(missing(A)), unreached(missing(B))])
+
+        assert facts.index.objects(facts.git) == before
+        assert facts.index.counts(facts.git) == LfsCounts(1, 0, 1, A.size, LATER)
+
+    def test_what_upstream_does_not_give_is_listed(self, facts: Facts) -> None:
+        """Needed or not, by oid, of the one mirror; not what is here or was."""
+        store(facts, A)
+        hold(facts, facts.qwen, B)
+        facts.index.damaged(B.digest, LATER, "rotten")
+        facts.index.link(facts.qwen, [missing(A)])
+        facts.index.link(facts.git, [present(A), missing(C), missing(B)])
+        facts.index.link(facts.git, [unreached(missing(B))])
+
+        absent = [unreached(missing(B)), missing(C)]
+        assert facts.index.absent(facts.git) == absent
+        assert facts.index.absent(facts.qwen) == [missing(A)]
 
     def test_any_reason_can_be_recorded(self, facts: Facts) -> None:
         """Upstream's words are upstream's."""

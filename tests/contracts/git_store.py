@@ -21,6 +21,8 @@ from syncer.model.names import RepoName
 from syncer.model.runs import Intent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from syncer.model.content import RefChange
     from syncer.model.runs import Incoming, Progress, Receipt
     from syncer.ports import BareRepository, GitStore
@@ -88,6 +90,18 @@ def found(
         repository.recover(None)
         incoming = fetched(repository, target)
         return repository.pointers(incoming, everything=everything)
+
+
+def needed(
+    store: GitStore, target: RefSnapshot, asked: Sequence[LfsPointer] = POINTERS
+) -> set[LfsPointer]:
+    """Bring what `target` needs, and return which of some pointers it reaches."""
+    with store.lease(PATH) as repository:
+        repository.recover(None)
+        oids = {pointer.oid for pointer in asked}
+        reached = repository.reachable(fetched(repository, target), oids)
+    assert reached <= oids
+    return {pointer for pointer in POINTERS if pointer.oid in reached}
 
 
 def lfs_url(store: GitStore, target: RefSnapshot) -> str | None:
@@ -418,6 +432,42 @@ class GitStoreContract:
         upstream.reachable = False
 
         assert found(store, target) == [POINTERS[0]]
+
+    def test_what_the_new_refs_need_is_told(
+        self, store: GitStore, upstream: Upstream
+    ) -> None:
+        """Of the objects asked about those in any history of theirs, published or not.
+
+        Not what only published refs, those that we keep, or nothing reaches.
+        """
+        upstream.track(POINTERS[0])
+        upstream.tag("v1")
+        upstream.track(POINTERS[1])
+        upstream.branch("gone")
+        upstream.track(POINTERS[2], branch="gone")
+        upstream.track(POINTERS[3])
+        assert needed(store, upstream.snapshot()) == set(POINTERS[:4])
+        mirrored(store, upstream.snapshot())
+        upstream.force()
+        upstream.delete("refs/heads/gone")
+        upstream.track(POINTERS[4])
+        found(store, upstream.snapshot())
+        upstream.force()
+        upstream.track(POINTERS[5])
+        target = upstream.snapshot()
+
+        expected = {*POINTERS[:2], POINTERS[5]}
+        assert needed(store, target) == expected
+        assert needed(store, target, POINTERS[1:3]) == {POINTERS[1]}
+        mirrored(store, target)
+        assert needed(store, target) == expected
+        assert needed(store, published(store)) == expected
+        with store.lease(PATH) as repository:
+            repository.maintain(now=NOW)
+        assert needed(store, target) == expected
+        upstream.track(POINTERS[6])
+        assert needed(store, upstream.snapshot()) == {*expected, POINTERS[6]}
+        assert needed(store, RefSnapshot()) == set()
 
     def test_the_new_head_says_where_its_lfs_server_is(
         self, store: GitStore, upstream: Upstream

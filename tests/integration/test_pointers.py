@@ -55,6 +55,11 @@ class Search:
         with hold(self._lock, "the test") as lease:
             return PointerScan(self.git, repository, {}, lease, MINUTE).packed(packs)
 
+    def reached(self, repository: Path, *tips: str) -> list[LfsPointer]:
+        """Return the pointers that some objects reach."""
+        with hold(self._lock, "the test") as lease:
+            return PointerScan(self.git, repository, {}, lease, MINUTE).reached(tips)
+
     def lfs_url(self, repository: Repository) -> str | None:
         """Return what the `.lfsconfig` of `main` says."""
         oid = repository.oid("main")
@@ -140,6 +145,50 @@ def test_only_the_objects_of_the_packs_are_searched(
     assert search.packed(repository.path, packs[1]) == [second]
     assert search.git.started == 2
     assert search.packed(repository.path, *packs) == sorted([first, second])
+
+
+def test_what_tips_reach_is_found(search: Search, repository: Repository) -> None:
+    """Whatever kind of object a tip is, and whatever it took the place of."""
+    first, second, third = some_pointers(3)
+    old = repository.commit("main", {"a": pointer_file(first), "b": "x" * 5000})
+    new = repository.commit("main", {"a": pointer_file(second), "c": "short\n"})
+    other = repository.commit("topic", {"deep/er": pointer_file(third)})
+    tag = repository.tag("v1", old)
+
+    path = repository.path
+    assert search.reached(path, old) == search.reached(path, tag) == [first]
+    assert search.reached(path, new, old) == sorted([first, second])
+    assert search.reached(path, f"{new}^{{tree}}") == [second]
+    assert search.reached(path, repository.oid("topic:deep/er")) == [third]
+    assert third in search.reached(path, new, other)
+    assert search.reached(path) == []
+
+
+@pytest.mark.parametrize("bitmap", [True, False], ids=["bitmap", "none"])
+def test_a_walk_is_the_same_along_a_bitmap(
+    search: Search, tmp_path: Path, *, bitmap: bool
+) -> None:
+    """What it covers and what came after it: of many objects none is left out."""
+    repository = build(tmp_path / "bulk.git", commits=1500, blob_size=300)
+    track(repository, 400)
+    option = "--write-bitmap-index" if bitmap else "--no-write-bitmap-index"
+    repository.git("repack", "-adq", option)
+    expected = track(repository, 700)
+    tip = repository.oid("main")
+    track(repository, 900, "topic")
+
+    assert bool(list(repository.path.glob("objects/pack/*.bitmap"))) == bitmap
+    assert search.reached(repository.path, tip) == expected
+
+
+def test_a_tip_that_is_not_there_is_no_answer(
+    search: Search, repository: Repository
+) -> None:
+    """Nothing is said to be unneeded because a walk broke off."""
+    tip = repository.commit("main", {"a": "short\n"})
+
+    with pytest.raises(IntegrityError):
+        search.reached(repository.path, tip, "f" * 40)
 
 
 def test_a_second_process_is_started_only_for_what_can_be_a_pointer(

@@ -135,7 +135,8 @@ class Removals(RuleBasedStateMachine):
         self.needs[name] |= claimed
 
     def _object(self, blob: Blob, state: LfsState) -> LfsObject:
-        retry_at = None if state is LfsState.PRESENT else self.now
+        is_settled = state in {LfsState.PRESENT, LfsState.UNREACHED}
+        retry_at = None if is_settled else self.now
         return LfsObject(LfsPointer(*blob), state, None, self.now, retry_at)
 
     @rule(name=mirrors, refused=digests)
@@ -146,8 +147,16 @@ class Removals(RuleBasedStateMachine):
         known = self.both(
             lambda i: i.known(self.ids[name][i is self.indexes[1]], refused)
         )
-        missing = {d for d, each in known.items() if each.state is LfsState.MISSING}
-        self.needs[name] -= missing
+        self.needs[name] -= {d for d, each in known.items() if each.state.is_absent}
+
+    @rule(name=mirrors)
+    def refs_move(self, name: RepoName) -> None:
+        """Give up what is missing: nothing that is here goes with it."""
+        absent = self.told(name, lambda index, mirror_id: index.absent(mirror_id))
+        given_up = [
+            self._object(_BLOBS[o.pointer.oid], LfsState.UNREACHED) for o in absent
+        ]
+        self.told(name, lambda index, mirror_id: index.link(mirror_id, given_up))
 
     @rule(name=mirrors)
     def run_ends(self, name: RepoName) -> None:
@@ -230,8 +239,10 @@ class Removals(RuleBasedStateMachine):
             every = self.told(name, lambda index, mirror_id: index.objects(mirror_id))
             here = {o.pointer.oid for o in every if o.state is LfsState.PRESENT}
             assert here <= self.bytes
-            needed = {o.pointer.oid for o in every if o.state is not LfsState.MISSING}
+            needed = {o.pointer.oid for o in every if not o.state.is_absent}
             assert needed == self.needs[name]
+            absent = self.told(name, lambda index, mirror_id: index.absent(mirror_id))
+            assert absent == [o for o in every if o.state.is_absent]
             counts = self.told(name, lambda index, mirror_id: index.counts(mirror_id))
             assert counts == _counted(every)
             for catalog in self.catalogs:
