@@ -9,9 +9,10 @@ from __future__ import annotations
 import http.client
 import select
 import socket
+import time
 from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -25,7 +26,41 @@ CONNECT, READ = 5.0, 60.0
 _SENT = 1 << 20
 _KEPT = 64
 
-Connection: TypeAlias = http.client.HTTPConnection
+#: A connection that was used so many seconds ago is not looked at before it is
+#: used again: that the server closed it meanwhile would be rare, and is noticed.
+_FRESH = 1.0
+#: Bodies up to so many bytes go out in one piece with their headers.
+_JOINED = 256 * 1024
+
+
+class _Plain(http.client.HTTPConnection):
+    """A connection that can hold what is to be sent until it is complete.
+
+    The standard library sends headers and body apart, and wakes the server twice.
+    """
+
+    held: list[bytes] | None = None
+    used = 0.0
+
+    def send(self, data: Any) -> None:  # noqa: ANN401 - the base class's signature
+        """Send now, or with what follows."""
+        if self.held is None:
+            super().send(data)
+        else:
+            self.held.append(data)
+
+    def flush(self) -> None:
+        """Send what was held."""
+        held, self.held = self.held, None
+        if held:
+            self.send(b"".join(held))
+
+
+class _Secure(_Plain, http.client.HTTPSConnection):
+    """The same over TLS."""
+
+
+Connection: TypeAlias = _Plain
 
 
 class NotConnected(Exception):
@@ -49,7 +84,7 @@ class Connections:
             NotConnected: the server takes none.
         """
         while (kept := self._pop()) is not None:
-            if not _is_dropped(kept):
+            if time.monotonic() - kept.used < _FRESH or not _is_dropped(kept):
                 return kept
             kept.close()
         return self._fresh()
@@ -58,6 +93,7 @@ class Connections:
         """Keep a connection whose last answer was read to its end."""
         with self._lock:
             if connection.sock is not None and len(self._idle) < _KEPT:
+                connection.used = time.monotonic()
                 self._idle.append(connection)
                 return
         connection.close()
@@ -72,15 +108,13 @@ class Connections:
             return self._idle.pop() if self._idle else None
 
     def _fresh(self) -> Connection:
+        fresh: Connection
+        where = (self._host, self._port)
         if self._trust is None:
-            fresh = Connection(self._host, self._port, CONNECT, blocksize=_SENT)
+            fresh = _Plain(*where, timeout=CONNECT, blocksize=_SENT)
         else:
-            fresh = http.client.HTTPSConnection(
-                self._host,
-                self._port,
-                timeout=CONNECT,
-                context=self._trust,
-                blocksize=_SENT,
+            fresh = _Secure(
+                *where, timeout=CONNECT, context=self._trust, blocksize=_SENT
             )
         try:
             fresh.connect()
@@ -106,13 +140,15 @@ def send(
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
     for name, value in headers.items():
         connection.putheader(name, value)
-    first, *rest = tuple(blocks) or (b"",)
+    pieces = tuple(blocks)
+    if sum(map(len, pieces)) <= _JOINED:
+        connection.held = []
     # A server that refuses may answer and hang up in the midst of a body.
     with suppress(BrokenPipeError, ConnectionResetError):
-        # What is small goes out in one piece with its headers.
-        connection.endheaders(first or None)
-        for block in rest:
-            connection.send(block)
+        connection.endheaders()
+        for piece in pieces:
+            connection.send(piece)
+        connection.flush()
     return connection.getresponse()
 
 
