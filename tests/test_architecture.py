@@ -30,6 +30,8 @@ LAYERS = {
     # Files that survive a power cut, and bounds that threads share: ours, tiny.
     "durable": 2,
     "limits": 2,
+    # Where the system keeps certificates.
+    "trust": 2,
     # Seams and decisions: what the adapters meet in, each on its own.
     "ports": 3,
     "schedule": 3,

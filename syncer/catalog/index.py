@@ -5,49 +5,24 @@ The statements are in `blobs` and `lfs`.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from syncer.catalog import blobs, lfs
-from syncer.catalog.database import READING, exclusively
-from syncer.catalog.translation import translated
+from syncer.catalog.transactions import Transactional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
-
-    from sqlalchemy import Connection, Engine
 
     from syncer.model.blobs import Blob, StoredBlob, Upload
     from syncer.model.lfs import LfsCounts, LfsObject
 
 
-class SqlBlobIndex:
+class SqlBlobIndex(Transactional):
     """`ports.BlobIndex` on SQLite or Postgres; usable from many threads.
 
     Shares the engine with `SqlCatalog`, which closes it.
     """
-
-    def __init__(self, engine: Engine) -> None:
-        self._writer = engine
-        self._reader = engine.execution_options(**READING)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with translated(), self._reader.begin() as conn:
-            yield conn
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with translated(), self._writer.begin() as conn:
-            yield conn
-
-    @contextmanager
-    def _deciding(self) -> Iterator[Connection]:
-        """Yield a connection while nobody else changes what it decides from."""
-        with self._writing() as conn:
-            exclusively(conn)
-            yield conn
 
     def claim(
         self, mirror_id: int, digests: Iterable[str], now: datetime

@@ -7,18 +7,15 @@ of the database leaves.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from syncer.catalog import history, mirrors, runs
-from syncer.catalog.database import READING, exclusively
-from syncer.catalog.translation import translated
+from syncer.catalog.database import exclusively
+from syncer.catalog.transactions import Transactional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
-
-    from sqlalchemy import Connection, Engine
 
     from syncer.model.content import Finding, RefChange, RefSnapshot
     from syncer.model.mirrors import Held, RepoState
@@ -35,22 +32,8 @@ if TYPE_CHECKING:
     )
 
 
-class SqlCatalog:
+class SqlCatalog(Transactional):
     """`ports.Catalog` on SQLite or Postgres; usable from many threads."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._writer = engine
-        self._reader = engine.execution_options(**READING)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with translated(), self._reader.begin() as conn:
-            yield conn
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with translated(), self._writer.begin() as conn:
-            yield conn
 
     def reconcile(self, wanted: Iterable[tuple[RepoName, str]], now: datetime) -> None:
         """Make the active mirrors those of the configuration.

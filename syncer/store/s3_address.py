@@ -5,28 +5,20 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from syncer.errors import ConfigError
 from syncer.model.blobs import blob_key
 from syncer.store.signing import Place, encoded_path, encoded_query
+from syncer.trust import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
     from urllib.parse import SplitResult
 
     from syncer.credentials import Secret
-
-# Where systems keep their certificates.  One file for both of our clients, so
-# that they trust the same: botocore would bring a bundle of its own.
-_BUNDLES = (
-    Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Ubuntu, Arch, Alpine
-    Path("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"),  # Fedora, RHEL
-    Path("/etc/ssl/ca-bundle.pem"),  # SUSE
-    Path("/etc/ssl/cert.pem"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +70,9 @@ class S3Address:
 
     def bundle(self) -> Path | None:
         """Return the file of the authorities to trust; None: as Python was built."""
-        return self.ca or next(filter(Path.is_file, _BUNDLES), None)
+        # One file for both of our clients, so that they trust the same: botocore
+        # would bring one of its own.
+        return self.ca or bundle()
 
     def trust(self) -> ssl.SSLContext:
         """Return what certificates are checked with.

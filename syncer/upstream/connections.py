@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import urlsplit
 
 import urllib3
 
 from syncer.errors import ConfigError
+from syncer.trust import bundle
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from syncer.upstream.egress import Target
 
 #: Seconds: for a connection, and for the next byte.
 CONNECT, READ = 10.0, 30.0
-
-# Where systems keep their certificates, for a Python that was built elsewhere.
-_BUNDLES = (
-    Path("/etc/ssl/certs/ca-certificates.crt"),  # Debian, Ubuntu, Arch, Alpine
-    Path("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"),  # Fedora, RHEL
-    Path("/etc/ssl/ca-bundle.pem"),  # SUSE
-    Path("/etc/ssl/cert.pem"),
-)
 
 
 class _Settings(TypedDict):
@@ -45,10 +39,10 @@ def trust(ca: Path | None) -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not context.cert_store_stats()["x509_ca"]:
-        for bundle in filter(Path.is_file, _BUNDLES):
-            context.load_verify_locations(cafile=bundle)
-            break
+    system = bundle()
+    # For a Python that was built elsewhere and knows none of the system's.
+    if system is not None and not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(cafile=system)
     if ca is not None:
         try:
             context.load_verify_locations(cafile=ca)

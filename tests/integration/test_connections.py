@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from syncer import trust
 from syncer.errors import (
     ConfigError,
     EgressRefused,
     SyncerError,
     Unavailable,
 )
-from syncer.upstream import connections
 from syncer.upstream.egress import Egress
 from syncer.upstream.session import Session
 from tests.fakes import FakeClock
@@ -222,7 +222,7 @@ def test_the_systems_authorities_are_found_elsewhere_too(
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.setenv(name, "/nonexistent")
     bundles = (Path("/nonexistent"), tls_git_server.ca_pem)
-    monkeypatch.setattr(connections, "_BUNDLES", bundles)
+    monkeypatch.setattr(trust, "_BUNDLES", bundles)
 
     assert connect(tls_git_server, ca=None).refs() == repository.refs()
 
