@@ -316,6 +316,7 @@ def _mirrored(place: Path, origin: Path, server: ReplayServer) -> Path:
         probe = app.forge.probe(state.name, DEFAULT_SCOPE)
         stamp = app.store.stamp(state.path) or ""
         app.catalog.confirm(state, probe, stamp, probe.read())
+        app.world.index.mark_scanned(state.id, app.clock.now())
     app.close()
     return path
 

@@ -171,6 +171,7 @@ def _confirm(app: App, state: RepoState, probe: Probe) -> None:
     stamp = app.store.stamp(state.path)
     assert stamp is not None
     app.catalog.confirm(state, probe, stamp, probe.read())
+    app.world.index.mark_scanned(state.id, app.clock.now())
 
 
 def _all_seen(app: App, since: object) -> bool:
