@@ -14,12 +14,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.harness import ROOT, Bar, Spent, middle, report, spent
 from bench.lfs_upstream import NAME, build, serve
+from tests.fakes_s3 import S3Rig
 from tests.servers import programs
 from tests.servers.lfs_client import GitLfs
 from tests.servers.s3 import S3Server
@@ -72,6 +76,7 @@ def _measure(
     ours: list[Ours] = []
     fetches: list[Spent] = []
     copies: list[Spent] = []
+    alone: list[float] = []
     with serve(place, tls=tls) as upstream, S3Server(MINIO, tls=tls) as minio:
         for number in range(rounds):
             bench = _Round(place / f"{scheme}{number}", upstream, minio)
@@ -79,6 +84,7 @@ def _measure(
             fetch, copy = bench.stock(len(sizes))
             fetches.append(fetch)
             copies.append(copy)
+            alone.append(_puts_alone(minio, sizes))
             minio.clear()
             shutil.rmtree(bench.place)
     mine = middle([each.spent for each in ours])
@@ -92,6 +98,8 @@ def _measure(
         "MinIO meanwhile": f"CPU {median(each.server for each in ours):.2f} s",
         "git lfs fetch --all": f"{fetch.wall:.2f} s, CPU {fetch.cpu:.2f} s",
         "rclone copy": f"{copy.wall:.2f} s, CPU {copy.cpu:.2f} s",
+        "the small puts alone": f"{median(alone):.2f} s, by 12 threads that do "
+        "nothing else",
         "resident": f"{max(each.resident for each in ours) / MIB:.0f} MiB",
         "written to disk": f"{max(each.written for each in ours) / MIB:.1f} MiB "
         "(catalog and refs)",
@@ -204,6 +212,26 @@ class _Round:
         if process.returncode != 0:
             sys.exit(f"syncer {verb} ended with {process.returncode}:\n{words}")
         return usage
+
+
+def _puts_alone(minio: S3Server, sizes: Sequence[int]) -> float:
+    """Return the seconds that the server needs for objects which are all there."""
+    rig = S3Rig(minio)
+    body = os.urandom(MIB)
+    with closing(rig.open()) as store, ThreadPoolExecutor(12) as pool:
+
+        def put(number: int) -> None:
+            blob = _content(body, sizes[number], number)
+            with store.write(sha256(blob).hexdigest(), len(blob)) as writer:
+                writer.write(blob)
+                writer.commit()
+
+        small = [n for n, size in enumerate(sizes) if size <= MIB]
+        return spent(lambda: list(pool.map(put, small))).wall
+
+
+def _content(body: bytes, size: int, number: int) -> bytes:
+    return number.to_bytes(8, "big") + body[: size - 8]
 
 
 def _cpu_of(pid: int) -> float:
