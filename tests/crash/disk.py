@@ -59,10 +59,15 @@ class Disk:
 
     @contextlib.contextmanager
     def filling(self) -> Iterator[Path]:
-        """Mount the master, to put a world there."""
+        """Mount the master, to put a world there.
+
+        It is synced before it is unmounted: the mount namespace of a point that
+        runs elsewhere right now may keep it mounted, and unwritten.
+        """
         self._mount(self._master)
         try:
             yield self.point
+            run("sync", "--file-system", self.point)
         finally:
             self._unmount()
 
