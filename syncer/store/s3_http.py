@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from syncer import __version__
-from syncer.errors import Interrupted, Truncated
+from syncer.errors import Interrupted
 from syncer.store.s3_connections import (
     Connection,
     Connections,
@@ -192,19 +192,14 @@ class Wire:
         return place, headers
 
     def _blocks(self, response: HTTPResponse) -> Iterator[bytes]:
-        """Yield what the answer declared, whole."""
-        left = response.length
+        """Yield what comes; whether it is all that was declared, the reader counts."""
         try:
             while block := response.read(_BLOCK):
                 if self._stop.is_set():
                     raise _stopped()
-                left = None if left is None else left - len(block)
                 yield block
         except _BREAKS as exc:
             raise unreachable(self._address, exc) from exc
-        if left:
-            msg = f"the object store at {self._address.origin} broke off its answer"
-            raise Truncated(msg)
 
     def _wait(self, attempt: int, pause: float) -> None:
         """Stay away a while: longer each time, and not all at the same moment."""
