@@ -66,6 +66,26 @@ def is_whole(state: RepoState, selection: Selection) -> bool:
     return not selection.lfs or state.lfs.present == state.lfs.total
 
 
+def bring(  # noqa: PLR0913, PLR0917 - what is wanted, and for whom
+    world: World,
+    repository: BareRepository,
+    state: RepoState,
+    incoming: Incoming,
+    wanted: Sequence[LfsPointer],
+    progress: ProgressSink | None,
+) -> tuple[LfsTally, str | None]:
+    """Transfer objects of a mirror; return what was done, and why not elsewhere.
+
+    Its claims end with it, however it ends.  Raises as `Transfers.run`.
+    """
+    endpoint = world.lfs.endpoint(state.name, repository.lfs_url(incoming))
+    job = TransferJob(state.id, state.name, endpoint, wanted)
+    try:
+        return world.transfers.run(job, progress).tally, endpoint.note
+    finally:
+        world.index.release(state.id)
+
+
 class LfsStage:
     """Brings the LFS objects that a run's refs need into the blob store."""
 
@@ -101,16 +121,12 @@ class LfsStage:
         wanted: Sequence[LfsPointer],
     ) -> LfsResult:
         """Bring what is wanted; return what was done for it."""
-        world = self._world
         if not wanted:
             return LfsResult()
-        endpoint = world.lfs.endpoint(state.name, repository.lfs_url(incoming))
-        job = TransferJob(state.id, state.name, endpoint, wanted)
-        try:
-            tally = world.transfers.run(job, self._progress).tally
-        finally:
-            world.index.release(state.id)
-        return LfsResult(tally, notes=(endpoint.note,) if endpoint.note else ())
+        tally, note = bring(
+            self._world, repository, state, incoming, wanted, self._progress
+        )
+        return LfsResult(tally, notes=(note,) if note else ())
 
     def _wanted(
         self,

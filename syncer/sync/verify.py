@@ -15,7 +15,7 @@ from syncer.model.care import VerifyReport
 from syncer.model.lfs import LfsPointer, LfsState
 from syncer.model.runs import Incoming
 from syncer.sync.inspection import Inspector
-from syncer.sync.transfer import TransferJob
+from syncer.sync.lfs import bring
 
 if TYPE_CHECKING:
     import threading
@@ -116,12 +116,10 @@ class Verifier:
         """Fetch again what is damaged, and what the index did not know of."""
         world = self._world
         lost = [LfsPointer(each.oid, each.size) for each in damaged]
-        configured = repository.lfs_url(searched.published)
-        endpoint = world.lfs.endpoint(state.name, configured)
-        job = TransferJob(state.id, state.name, endpoint, [*lost, *searched.unlinked])
+        wanted = [*lost, *searched.unlinked]
         began = world.clock.now()
         try:
-            world.transfers.run(job, progress)
+            bring(world, repository, state, searched.published, wanted, progress)
         except IntegrityError as exc:
             # The report shows what remains; what is unknown stays to be searched.
             log.warning(
@@ -130,8 +128,6 @@ class Verifier:
             )
         else:
             world.index.mark_scanned(state.id, began)
-        finally:
-            world.index.release(state.id)
 
     def _report(
         self, state: RepoState, searched: _Searched, found: Inspection
