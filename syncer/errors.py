@@ -14,14 +14,17 @@ SyncerError                                                            exit 1
 ├── PermanentError           the same attempt would fail again         exit 1
 │   ├── UnknownMirror        not in the catalog                        exit 12
 │   ├── NotFound             upstream says it does not exist
+│   │   └── Gone             it said so often enough, for long enough
 │   ├── Moved                upstream answers from another address
+│   ├── Blocked              upstream may not give it, for legal reasons
 │   ├── AccessDenied         our credentials are not enough            exit 4
 │   ├── ProtocolError        upstream does not speak git as we know it
 │   ├── EgressRefused        an address or host the policy forbids
 │   ├── GitFailed            git ended with an error
 │   ├── GitTooOld            git lacks security fixes we rely on
 │   ├── IntegrityError       bytes are not what they should be         exit 7
-│   │   └── Dangerous        fsck found what must not be published
+│   │   ├── Dangerous        fsck found what must not be published
+│   │   └── Impostor         another repository has the name now
 │   ├── Locked               another process holds the mirror or store exit 11
 │   ├── NotInitialised       there is no catalog here yet              exit 10
 │   └── SchemaOutdated       the catalog needs `syncer db upgrade`     exit 10
@@ -119,8 +122,22 @@ class NotFound(PermanentError):
     """Upstream says there is no such repository."""
 
 
+class Gone(NotFound):
+    """Upstream has denied a repository often enough, for long enough."""
+
+
 class Moved(PermanentError):
     """Upstream redirects; we never follow, since tokens would follow too."""
+
+
+class Blocked(PermanentError):
+    """Upstream may not give it for legal reasons; `notice` says where it tells why."""
+
+    def __init__(
+        self, message: str, *, notice: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.notice = notice
 
 
 class AccessDenied(PermanentError):
@@ -172,6 +189,14 @@ class Dangerous(IntegrityError):
         super().__init__(message, hint=hint)
         self.oid = oid
         self.check = check
+
+
+class Impostor(IntegrityError):
+    """Another repository has the name of one that is mirrored; `id` is its own."""
+
+    def __init__(self, message: str, *, id_: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.id = id_
 
 
 class Locked(PermanentError):

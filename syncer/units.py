@@ -51,6 +51,20 @@ def parse_size(value: object) -> int:
         raise ValueError(msg) from None
 
 
+def parse_share(value: object) -> float:
+    """Read a share of a whole: `"10%"`, or a number from 0 to 1."""
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        if text.endswith("%"):
+            return float(text[:-1]) / 100
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    except ValueError:
+        pass
+    msg = 'write a share like "10%"'
+    raise ValueError(msg)
+
+
 def parse_floor(value: object) -> float | int:
     """Read free space: a share of the file system (`"5%"`) or a size."""
     if isinstance(value, float):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from syncer.model.releases import ReleaseCounts
 
 if TYPE_CHECKING:
     from syncer.model.blobs import Blob, Leftover
@@ -23,31 +25,52 @@ class Depth:
     share: float = 1.0
 
 
+class Needed(NamedTuple):
+    """A blob that a mirror needs; `bad` is why, where it is known to be damaged."""
+
+    oid: str
+    size: int
+    bad: str | None = None
+
+
 class Damage(NamedTuple):
-    """A blob that is lost or wrong."""
+    """A blob that is lost or wrong.
+
+    `names` are those of the assets that need it, like `v1.0/model.bin`.
+    """
 
     oid: str
     size: int
     why: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What a verification found of one mirror's LFS objects, as it is at its end."""
+    """What a verification found of one mirror's blobs, as it is at its end.
+
+    They are those of LFS objects and of assets; one that both need counts once in
+    what is damaged, repaired and read.
+    """
 
     name: RepoName
+    #: Whether LFS objects are mirrored; if not, nothing was searched for them.
+    lfs: bool = True
     #: Different objects that the pointers of the whole repository name.
     pointers: int = 0
     #: Objects whose blobs are there and, as far as they were read, right.
     present: int = 0
     #: Objects that upstream does not give.
     missing: int = 0
-    #: Objects that are lost or wrong, and were not repaired.
-    damaged: tuple[Damage, ...] = ()
-    #: Objects that were lost or wrong, and are right again.
-    repaired: int = 0
     #: Pointers that the catalog did not know of.
     unlinked: int = 0
+    #: The assets that upstream shows and the selection takes.
+    assets: ReleaseCounts = field(default_factory=ReleaseCounts)
+    #: Blobs that are lost or wrong, and were not repaired; those that deleted and
+    #: replaced assets had, and attestations, are among them.
+    damaged: tuple[Damage, ...] = ()
+    #: Blobs that were lost or wrong, and are right again.
+    repaired: int = 0
     #: Blobs whose bytes were read, and how many bytes.
     read: int = 0
     read_bytes: int = 0

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from syncer.model.content import DEFAULT_SCOPE
 from syncer.model.lfs import LfsCounts
+from syncer.model.origin import Standing
+from syncer.model.releases import ReleaseState
+from syncer.model.selection import ReleaseSelection
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,7 +64,8 @@ class Held:
 
     `deletions` are the refs whose disappearance tripped the guard; `oid` is an
     object that fsck refused; `missing` are LFS objects that upstream does not
-    give, where the configuration wants them all.
+    give, where the configuration wants them all; `identity` is the id of another
+    repository that has the name now.
     """
 
     reason: str
@@ -70,6 +74,7 @@ class Held:
     oid: str | None = None
     accepted: bool = False
     missing: tuple[str, ...] = ()
+    identity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,17 @@ class RepoState:
     #: When all its objects were searched for LFS pointers; None: not yet.
     lfs_scanned: datetime | None = None
     lfs: LfsCounts = field(default_factory=LfsCounts)
+    #: Its name upstream, when that is not the configured one any more.
+    upstream: RepoName | None = None
+    #: What the forge's API knows it by; names change.
+    node_id: str | None = None
+    standing: Standing = Standing.NORMAL
+    releases: ReleaseState = field(default_factory=ReleaseState)
+
+    @property
+    def source(self) -> RepoName:
+        """The name that upstream is asked for."""
+        return self.name if self.upstream is None else self.upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +141,4 @@ class Selection:
     lfs: bool = True
     #: Publish nothing while upstream does not give every LFS object.
     hold_missing: bool = False
+    releases: ReleaseSelection = field(default_factory=ReleaseSelection)

@@ -108,6 +108,38 @@ class RepoName:
         return self.short
 
 
+@dataclass(frozen=True, order=True)
+class OwnerName:
+    """An organisation or user of one host."""
+
+    host: str
+    owner: str
+
+    @classmethod
+    def parse(cls, text: str) -> OwnerName:
+        """Read `OWNER` (github.com) or `HOST/OWNER`, with or without `org:`.
+
+        Raises:
+            InvalidName: with a sentence that says which part is wrong.
+        """
+        plain = text.removeprefix("org:").removeprefix("user:")
+        try:
+            # An owner is what owns a repository of some name.
+            repo = RepoName.parse(f"{plain.removesuffix('/')}/x")
+        except InvalidName:
+            msg = f"{shown(text)} is not an owner: write OWNER or HOST/OWNER"
+            raise InvalidName(msg, hint="for example: syncer add org:QwenLM") from None
+        return cls(repo.host, repo.owner)
+
+    @property
+    def identity(self) -> str:
+        """The name with its case folded."""
+        return f"{self.host}/{self.owner}".lower()
+
+    def __str__(self) -> str:
+        return self.owner if self.host == GITHUB else f"{self.host}/{self.owner}"
+
+
 def _split_host(text: str) -> tuple[str, str]:
     """Return the host and the rest of any accepted spelling."""
     if _has_control(text):

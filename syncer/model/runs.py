@@ -7,14 +7,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from syncer.model.lfs import LfsTally
+from syncer.model.releases import ReleaseTally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
 
+    from syncer.errors import SyncerError
     from syncer.model.content import Finding, RefChange, RefSnapshot
     from syncer.model.mirrors import RepoState
     from syncer.model.names import RepoName
+    from syncer.model.origin import Event
+    from syncer.model.releases import Listing, ReleaseChanges
 
 
 class Outcome(StrEnum):
@@ -79,14 +83,16 @@ class ProbeResult:
 
     mirror_id: int
     started: datetime
+    #: Start of a listing that showed the releases unchanged, too.
+    listed: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a step is; `total` is 0 while unknown, rates in bytes/s.
 
-    For LFS `done` and `total` are bytes, and `items` says how many objects are
-    done of how many, `current` which large one is on its way and how far.
+    For LFS objects and assets `done` and `total` are bytes, and `items` says how
+    many are done of how many, `current` which large one is on its way and how far.
     """
 
     step: str
@@ -153,6 +159,10 @@ class Intent:
     probed: datetime
     ref_count: int
     first: bool
+    #: What becomes of the releases with the same finish; None: nothing.
+    releases: ReleaseChanges | None = None
+    #: What the audit trail is told with it.
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +189,7 @@ class SyncRun:
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     lfs: LfsTally = field(default_factory=LfsTally)
+    releases: ReleaseTally = field(default_factory=ReleaseTally)
 
     def reached(self, stage: Stage) -> SyncRun:
         """Return the run one stage further."""
@@ -198,6 +209,10 @@ class Visit:
     started: datetime
     probe: Probe | None = None
     run: SyncRun | None = None
+    #: The releases, where they were due and are not all as we know them.
+    listing: Listing | None = None
+    #: Why the releases, which were due, could not be listed.
+    unlisted: SyncerError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,3 +237,5 @@ class AuditEvent:
     action: str
     subject: str
     detail: str = ""
+    #: Whether it asks for a person.
+    alarming: bool = False

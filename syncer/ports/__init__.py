@@ -6,12 +6,15 @@ that the fake and every real adapter pass.
 
 from __future__ import annotations
 
+from syncer.ports.api import ForgeApi
 from syncer.ports.blobs import BlobStore, BlobWriter, UploadLog
 from syncer.ports.catalog import Catalog, ProbeLog
 from syncer.ports.index import BlobIndex
 from syncer.ports.lfs import LfsSource
+from syncer.ports.releases import ReleaseIndex
 from syncer.ports.sinks import ProgressSink
 from syncer.ports.store import BareRepository, GitStore
+from syncer.ports.transfer import Source
 from syncer.ports.upstream import Forge, PackSource
 from syncer.ports.work import Clock, Runner, WorkQueue
 
@@ -23,12 +26,15 @@ __all__ = [
     "Catalog",
     "Clock",
     "Forge",
+    "ForgeApi",
     "GitStore",
     "LfsSource",
     "PackSource",
     "ProbeLog",
     "ProgressSink",
+    "ReleaseIndex",
     "Runner",
+    "Source",
     "UploadLog",
     "WorkQueue",
 ]

@@ -41,6 +41,21 @@ class BlobWriter(Protocol):
         """
 
 
+class UnnamedWriter(BlobWriter, Protocol):
+    """A blob on its way whose digest is not known before its last byte."""
+
+    def seal(self) -> str:
+        """Return the digest of what is here, once all bytes are.
+
+        `commit` follows, once the digest is claimed: it makes the blob visible
+        below it, and leaves nothing below the ticket.
+
+        Raises:
+            IntegrityError: bytes are lacking.
+            Unavailable, NoSpace: the store.
+        """
+
+
 class BlobStore(Protocol):
     """Blobs by digest.  Usable from many threads.
 
@@ -72,6 +87,14 @@ class BlobStore(Protocol):
         Leaving the context without `commit` keeps what a later writer can
         continue from, unless the bytes were wrong.  With `replace`, what is
         stored below the digest is overwritten, and no part is continued.
+        """
+
+    def receive(self, ticket: str, size: int) -> AbstractContextManager[UnnamedWriter]:
+        """Open a writer for `size` bytes whose digest only they will tell.
+
+        `ticket` has the form of a digest and names this transfer: a later writer
+        with the same ticket and size continues its part.  Nothing becomes visible
+        below the ticket.
         """
 
     def read(

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from syncer.model.content import Finding, RefChange, RefSnapshot
     from syncer.model.mirrors import Held, RepoState
     from syncer.model.names import RepoName
+    from syncer.model.origin import Event
+    from syncer.model.releases import ReleaseChanges
     from syncer.model.runs import (
         AuditEvent,
         Intent,
@@ -47,6 +49,8 @@ class Catalog(Protocol):
 
     def accept(self, name: RepoName, event: AuditEvent, *, oid: str | None) -> Held:
         """Mark what holds the mirror as accepted, or accept one object.
+
+        Also another repository's identity: the next run takes it over.
 
         Raises:
             PermanentError: nothing is held.
@@ -103,7 +107,21 @@ class Catalog(Protocol):
     def finish(self, intent: Intent, receipt: Receipt, run: SyncRun) -> SyncRun:
         """Record that an intent is published, with its changes and lag sample.
 
+        Its release changes become visible in the same transaction, and have a lag
+        sample of their own.  Return the run with its generation.
+        """
+
+    def publish_releases(
+        self, run: SyncRun, changes: ReleaseChanges, events: Sequence[Event]
+    ) -> SyncRun:
+        """Make release changes visible that no ref change goes with, and end the run.
+
+        One generation more, one lag sample; what is known of the refs stays.
         Return the run with its generation.
+
+        Raises:
+            PermanentError: a PRESENT asset's blob, or an attestation, is not known to
+                be stored and right; nothing was published.
         """
 
     def forget(self, intent: Intent, ended: datetime, reason: str) -> None:
@@ -141,8 +159,14 @@ class Catalog(Protocol):
     def audit(self, event: AuditEvent) -> None:
         """Append an event."""
 
-    def audit_events(self, limit: int) -> list[AuditEvent]:
-        """Return the latest events, newest first."""
+    def audit_events(
+        self,
+        limit: int,
+        *,
+        subject: str | None = None,
+        since: datetime | None = None,
+    ) -> list[AuditEvent]:
+        """Return the latest events, newest first: of one subject, since an instant."""
 
     def host_capabilities(self) -> dict[str, str]:
         """Return what hosts' git servers can do, as `upstream/` wrote it."""

@@ -61,6 +61,9 @@ class BlobIndex(UploadLog, Protocol):
                 and right, or a MISSING one has no `retry_at`; nothing was linked.
         """
 
+    def asset_blobs(self, mirror_id: int) -> list[Blob]:
+        """Return the blobs that a mirror's assets need, attestations included."""
+
     def objects(self, mirror_id: int) -> list[LfsObject]:
         """Return a mirror's objects, by oid."""
 
@@ -91,7 +94,7 @@ class BlobIndex(UploadLog, Protocol):
     def damaged(self, digest: str, at: datetime, reason: str) -> int:
         """Record that a blob is lost or wrong; return how many mirrors need it.
 
-        Their objects are DAMAGED and due at once.
+        Their LFS objects and assets are DAMAGED and due at once.
         """
 
     def condemn(self, now: datetime, *, dry_run: bool = False) -> list[Blob]:
