@@ -18,10 +18,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from syncer.credentials import Secret
-from syncer.endpoints import S3, Host, Model
+from syncer.endpoints import GITHUB_API, S3, Host, Model, app_problems
 from syncer.errors import ConfigError
 from syncer.model.names import GITHUB
-from syncer.settings import DEFAULT_TIERS, Config, Repo, Syncer, Tier, settled
+from syncer.places import dotted, line_numbers, where_of
+from syncer.settings import DEFAULT_TIERS, Config, Syncer, Tier, settled
+from syncer.wanted import Owner, Repo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Config",
     "Host",
+    "Owner",
     "Repo",
     "Secret",
     "Syncer",
@@ -47,7 +50,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         ConfigError: with every problem found, each with file, line and key.
     """
     raw, text = _read(path)
-    places = {key: f"{path}:{n}" for key, n in _line_numbers(text).items()}
+    places = {key: f"{path}:{n}" for key, n in line_numbers(text).items()}
     origins = dict.fromkeys(places, str(path))
     overridden = _override(raw, environ)
     origins |= overridden
@@ -57,7 +60,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     except ValidationError as exc:
         problems = tuple(_describe(error, path, places) for error in exc.errors())
         raise _refused(path, problems) from None
-    problems = _problems(config, path, places)
+    problems = _problems(config, path, places, environ)
     if "syncer.catalog" not in overridden:
         problems += _secret_problems(raw, path, places)
     if problems:
@@ -160,29 +163,64 @@ def _with_default_tiers(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _problems(
-    config: Config, path: Path | None, places: Mapping[str, str]
+    config: Config,
+    path: Path | None,
+    places: Mapping[str, str],
+    environ: Mapping[str, str],
 ) -> tuple[str, ...]:
     """Check what no single key can: tiers exist, names are unique, hosts make sense."""
     found: list[str] = []
-    seen: dict[str, int] = {}
-    for index, repo in enumerate(config.repo):
-        where = _where(path, places, ("repo", index, "name"))
-        first = seen.setdefault(repo.name.identity, index)
-        if first != index:
-            found.append(f"{where}: {repo.name} is listed twice")
-        if repo.tier not in config.tier:
-            at = _where(path, places, ("repo", index, "tier"))
-            known = ", ".join(sorted(config.tier))
-            found.append(f"{at}: there is no tier {repo.tier!r}; known: {known}")
+    lists: dict[str, Sequence[Repo | Owner]]
+    lists = {"repo": config.repo, "owner": config.owner}
+    for kind, entries in lists.items():
+        seen: dict[str, int] = {}
+        for index, entry in enumerate(entries):
+            first = seen.setdefault(entry.name.identity, index)
+            if first != index:
+                where = where_of(path, places, (kind, index, "name"))
+                found.append(f"{where}: {entry.name} is listed twice")
+            if entry.tier not in config.tier:
+                at = where_of(path, places, (kind, index, "tier"))
+                known = ", ".join(sorted(config.tier))
+                found.append(f"{at}: there is no tier {entry.tier!r}; known: {known}")
     for name, host in config.host.items():
-        at = _where(path, places, ("host", name))
-        if host.git and host.git.startswith("ssh:") and host.protocol != "ssh":
-            found.append(f'{at}: an ssh address needs protocol = "ssh"')
-        if name == GITHUB and host.protocol == "ssh":
-            found.append(f"{at}: github.com is always fetched by https")
-        if host.protocol == "ssh" and not (host.ssh_key and host.known_hosts):
-            found.append(f'{at}: protocol = "ssh" needs ssh_key and known_hosts')
+        at = where_of(path, places, ("host", name))
+        found += [f"{at}: {said}" for said in _host_problems(name, host, environ)]
+    found += _owner_problems(config, path, places)
     return (*found, *_store_problems(config.syncer.s3, path, places))
+
+
+def _host_problems(name: str, host: Host, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong with how a host is reached."""
+    if host.git and host.git.startswith("ssh:") and host.protocol != "ssh":
+        yield 'an ssh address needs protocol = "ssh"'
+    if name == GITHUB and host.protocol == "ssh":
+        yield "github.com is always fetched by https"
+    if host.protocol == "ssh" and not (host.ssh_key and host.known_hosts):
+        yield 'protocol = "ssh" needs ssh_key and known_hosts'
+    scheme, api = _scheme_and_host(host.api or GITHUB_API)
+    if not api:
+        yield "`api` is no address: write one like https://ghe.corp/api/v3"
+    elif scheme == "http" and not (host.private or _is_loopback(api)):
+        # A token goes with every request.
+        yield "an `api` that is reached by http needs private = true"
+    yield from app_problems(name, host, environ)
+
+
+def _owner_problems(
+    config: Config, path: Path | None, places: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield what is wrong with the globs of owners, and with their hosts."""
+    for index, owner in enumerate(config.owner):
+        if "" in owner.exclude:
+            at = where_of(path, places, ("owner", index, "exclude"))
+            yield f"{at}: a glob is empty; leave it out"
+        host = owner.name.host
+        api = config.host[host].api if host in config.host else None
+        if api is None and host != GITHUB:
+            at = where_of(path, places, ("owner", index, "name"))
+            said = f"what {owner.name} has is told by an API"
+            yield f'{at}: {said}: name it, [host."{host}"] api = "https://..."'
 
 
 def _store_problems(
@@ -190,7 +228,7 @@ def _store_problems(
 ) -> Iterator[str]:
     """Yield what is wrong with the object store's addresses."""
     for key in ("endpoint", "public_endpoint"):
-        at = _where(path, places, ("syncer", "s3", key))
+        at = where_of(path, places, ("syncer", "s3", key))
         scheme, host = _scheme_and_host(getattr(s3, key) or "https://aws")
         if scheme not in {"https", "http"} or not host:
             yield f"{at}: write an address like https://s3.corp:9000"
@@ -218,7 +256,7 @@ def _secret_problems(
 ) -> tuple[str, ...]:
     url = raw.get("syncer", {}).get("catalog", "")
     if re.match(r"[^:/]+://[^/@]*:[^/@]*@", str(url)):
-        at = _where(path, places, ("syncer", "catalog"))
+        at = where_of(path, places, ("syncer", "catalog"))
         said = "a password does not belong in this file"
         return (f"{at}: {said}; use $SYNCER_CATALOG or a pgpass file",)
     return ()
@@ -234,8 +272,8 @@ def _describe(
     error: Mapping[str, Any], path: Path | None, places: Mapping[str, str]
 ) -> str:
     location: tuple[str | int, ...] = tuple(error["loc"])
-    where = _where(path, places, location)
-    key = _dotted(location)
+    where = where_of(path, places, location)
+    key = dotted(location)
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key `{key}`{_suggestion(location)}"
     if error["type"] == "missing":
@@ -250,6 +288,7 @@ def _suggestion(location: tuple[str | int, ...]) -> str:
         "tier": Tier,
         "host": Host,
         "repo": Repo,
+        "owner": Owner,
     }
     top = str(location[0])
     model = models.get(top, Config) if len(location) > 1 else Config
@@ -261,44 +300,3 @@ def _suggestion(location: tuple[str | int, ...]) -> str:
     if near:
         return f"; did you mean `{near[0]}`?"
     return f"; known: {', '.join(model.model_fields)}"
-
-
-def _dotted(location: Sequence[str | int]) -> str:
-    return ".".join(str(part) for part in location)
-
-
-def _where(
-    path: Path | None, places: Mapping[str, str], location: Sequence[str | int]
-) -> str:
-    """Return `file:line` of a key, or of the nearest thing above it."""
-    for end in range(len(location), 0, -1):
-        place = places.get(_dotted(location[:end]))
-        if place is not None:
-            return place
-    return str(path or "environment")
-
-
-_HEADER = re.compile(r"\s*\[(?P<array>\[)?\s*(?P<name>[^\]]+?)\s*\]")
-_KEY = re.compile(r"""\s*(?P<key>[A-Za-z0-9_-]+|"[^"]*"|'[^']*')\s*=""")
-
-
-def _line_numbers(text: str) -> dict[str, int]:
-    """Map dotted keys (`repo.0.tier`) to lines; tomllib tells no positions."""
-    lines: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    prefix = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = _HEADER.match(line)
-        if header is not None:
-            parts = re.findall(r'"[^"]*"|\'[^\']*\'|[^.\s]+', header["name"])
-            prefix = ".".join(part.strip("\"'") for part in parts)
-            if header["array"]:
-                counts[prefix] = counts.get(prefix, -1) + 1
-                prefix = f"{prefix}.{counts[prefix]}"
-            lines[prefix] = number
-            continue
-        key = _KEY.match(line)
-        if key is not None:
-            name = key["key"].strip("\"'")
-            lines[f"{prefix}.{name}" if prefix else name] = number
-    return lines

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections import deque
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -14,7 +17,14 @@ from syncer.model.names import GITHUB
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+#: Secrets of an hour that are redacted; some hosts mint one an hour.
+BRIEF = 64
+
 _MAX_SECRET = 64 * 1024
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?P<kind>(?:RSA )?PRIVATE KEY)-----"
+    r"[A-Za-z0-9+/=\s]+-----END (?P=kind)-----"
+)
 
 
 class Secret:
@@ -41,22 +51,65 @@ class Secret:
         return hash(self._value)
 
 
+@dataclass(frozen=True, slots=True)
+class GitHubApp:
+    """A GitHub App that acts for us, where it is installed; `key` is PEM."""
+
+    id: int
+    installation: int
+    key: Secret
+
+
 def token_of(
     name: str, token_file: Path | None, environ: Mapping[str, str]
 ) -> Secret | None:
     """Read a host's token: credential directory, file, environment, in this order."""
-    credential = "github-token" if name == GITHUB else f"token-{name}"
-    directory = environ.get("CREDENTIALS_DIRECTORY")
-    if directory and (Path(directory) / credential).is_file():
-        return _secret_file(Path(directory) / credential)
-    if token_file is not None:
-        return _secret_file(token_file)
-    variable = "SYNCER_TOKEN_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
-    names = [variable]
+    place = token_place(name, token_file, environ)
+    return None if place is None else _read(place, environ)
+
+
+def token_place(
+    name: str, token_file: Path | None, environ: Mapping[str, str]
+) -> Path | str | None:
+    """Return where a host's token is: a file, or the name of a variable."""
+    variables = [f"SYNCER_TOKEN_{_variable(name)}"]
+    credential = f"token-{name}"
     if name == GITHUB:
-        names = ["SYNCER_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", variable]
-    value = next((environ[n].strip() for n in names if environ.get(n)), "")
-    return _checked_secret(value, "the environment") if value else None
+        variables = ["SYNCER_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", *variables]
+        credential = "github-token"
+    return _place(credential, token_file, variables, environ)
+
+
+def app_key_of(
+    name: str, key_file: Path | None, environ: Mapping[str, str]
+) -> Secret | None:
+    """Read the private key of a host's GitHub App, PEM; in the order of `token_of`.
+
+    Raises:
+        ConfigError: it cannot be read, or is no private key.
+    """
+    place = app_key_place(name, key_file, environ)
+    if place is None:
+        return None
+    text = _text(place) if isinstance(place, Path) else environ[place]
+    # A variable that was written in one line has its line breaks spelled out.
+    text = text.replace("\\n", "\n").strip()
+    if _PRIVATE_KEY.fullmatch(text) is None:
+        msg = f"the credential from {_named(place)} is no private key in PEM"
+        raise ConfigError(msg, hint="use the .pem file that the App's page generates")
+    return Secret(f"{text}\n")
+
+
+def app_key_place(
+    name: str, key_file: Path | None, environ: Mapping[str, str]
+) -> Path | str | None:
+    """Return where the key of a host's App is: a file, or the name of a variable."""
+    if name == GITHUB:
+        found = "github-app-key", ["SYNCER_GITHUB_APP_KEY"]
+    else:
+        found = f"app-key-{name}", [f"SYNCER_APP_KEY_{_variable(name)}"]
+    credential, variables = found
+    return _place(credential, key_file, variables, environ)
 
 
 def s3_keys_of(
@@ -84,20 +137,43 @@ def s3_keys_of(
 def _named_secret(
     credential: str, file: Path | None, environ: Mapping[str, str]
 ) -> Secret | None:
+    variable = f"SYNCER_{_variable(credential)}"
+    place = _place(credential, file, [variable], environ)
+    return None if place is None else _read(place, environ)
+
+
+def _place(
+    credential: str,
+    file: Path | None,
+    variables: Iterable[str],
+    environ: Mapping[str, str],
+) -> Path | str | None:
+    """Return where a secret is: credential directory, file, environment."""
     directory = environ.get("CREDENTIALS_DIRECTORY")
     if directory and (Path(directory) / credential).is_file():
-        return _secret_file(Path(directory) / credential)
+        return Path(directory) / credential
     if file is not None:
-        return _secret_file(file)
-    variable = f"SYNCER_{credential.upper().replace('-', '_')}"
-    value = environ.get(variable, "").strip()
-    return _checked_secret(value, f"${variable}") if value else None
+        return file
+    return next((v for v in variables if environ.get(v, "").strip()), None)
 
 
-def _secret_file(path: Path) -> Secret:
+def _variable(name: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "_", name.upper())
+
+
+def _named(place: Path | str) -> str:
+    return str(place) if isinstance(place, Path) else f"${place}"
+
+
+def _read(place: Path | str, environ: Mapping[str, str]) -> Secret:
+    text = _text(place) if isinstance(place, Path) else environ[place]
+    return _checked_secret(text.strip(), _named(place))
+
+
+def _text(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
-            return _checked_secret(file.read(_MAX_SECRET).strip(), str(path))
+            return file.read(_MAX_SECRET)
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
         msg = f"the credential {path} cannot be read: {reason}"
@@ -117,20 +193,34 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
         self._forms: list[str] = []
+        self._brief: deque[list[str]] = deque(maxlen=BRIEF)
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[Secret]) -> None:
         """Redact these too, from here on."""
         for secret in secrets:
-            value = secret.reveal()
-            pairs = [f"{user}:{value}" for user in ("x-access-token", "oauth2")]
-            encoded = [b64encode(text.encode()).decode() for text in (value, *pairs)]
-            for form in (*encoded, value, quote(value, safe="")):
+            for form in _forms(secret):
                 if form not in self._forms:
                     self._forms.append(form)
 
+    def learn_brief(self, secret: Secret) -> None:
+        """Redact a secret of an hour: until `BRIEF` younger ones are known.
+
+        A daemon of many months would else look for thousands in every line.
+        """
+        self._brief.append(_forms(secret))
+
     def clean(self, text: str) -> str:
         """Return `text` without any secret."""
-        for form in self._forms:
+        # A copy: another thread may learn one meanwhile.
+        for form in chain(self._forms, *self._brief.copy()):
             text = text.replace(form, "********")
         return text
+
+
+def _forms(secret: Secret) -> list[str]:
+    """Return what a secret looks like in a header, an address, or as it is."""
+    value = secret.reveal()
+    pairs = [f"{user}:{value}" for user in ("x-access-token", "oauth2")]
+    encoded = [b64encode(text.encode()).decode() for text in (value, *pairs)]
+    return [*encoded, value, quote(value, safe="")]

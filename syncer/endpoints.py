@@ -10,16 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
 )
 
-from syncer.credentials import Secret, s3_keys_of, token_of
+from syncer.credentials import (
+    GitHubApp,
+    Secret,
+    app_key_of,
+    app_key_place,
+    s3_keys_of,
+    token_of,
+    token_place,
+)
+from syncer.errors import ConfigError
 from syncer.model.names import GITHUB
+from syncer.units import parse_share
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from syncer.model.names import RepoName
 
@@ -45,13 +56,20 @@ def _check_pattern(value: str) -> str:
     return value.lower()
 
 
+def _check_api(value: str) -> str:
+    if not value.startswith(("https://", "http://")):
+        msg = "write an address like https://ghe.corp/api/v3"
+        raise ValueError(msg)
+    return _check_base(value)
+
+
 class Model(BaseModel):
     """A section of the configuration: unknown keys are errors, values stay."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-#: Where well-known hosts keep LFS objects, unless `downloads` says otherwise.
+#: Where well-known hosts keep objects and assets, unless `downloads` says otherwise.
 DEFAULT_DOWNLOADS = {
     GITHUB: (
         "*.githubusercontent.com",
@@ -62,11 +80,23 @@ DEFAULT_DOWNLOADS = {
 }
 
 
+#: Where GitHub's own API is.
+GITHUB_API = "https://api.github.com"
+
+
 class Host(Model):
     """`[host."NAME"]`: how to reach one upstream host."""
 
     #: Base address of its repositories; `https://NAME` unless given.
     git: Annotated[str, AfterValidator(_check_base)] | None = None
+    #: Base address of its API, GitHub's kind; api.github.com for github.com itself.
+    api: Annotated[str, AfterValidator(_check_api)] | None = None
+    #: The share of the API's hourly allowance that is left to others.
+    api_reserve: Annotated[float, BeforeValidator(parse_share), Field(ge=0, lt=1)] = 0.1
+    #: A GitHub App that acts instead of a token, and its installation.
+    app_id: Annotated[int, Field(gt=0)] | None = None
+    app_installation: Annotated[int, Field(gt=0)] | None = None
+    app_key_file: Path | None = None
     #: This host may have private or loopback addresses.
     private: bool = False
     #: A further certificate authority, PEM.
@@ -81,12 +111,13 @@ class Host(Model):
     connections: Annotated[int, Field(ge=1, le=256)] = 32
     #: Runs that move objects from this host at the same time.
     fetches: Annotated[int, Field(ge=1)] = 4
-    #: LFS objects on their way from this host at the same time.
+    #: LFS objects and assets on their way from this host at the same time.
     transfers: Annotated[int, Field(ge=1, le=256)] = 12
-    #: Further hosts its LFS objects may come from: names, or `*.` and a domain.
+    #: Further hosts its objects and assets may come from: names, or `*.` and a domain.
     downloads: tuple[Annotated[str, AfterValidator(_check_pattern)], ...] | None = None
 
     _token: Secret | None = PrivateAttr(default=None)
+    _app_key: Secret | None = PrivateAttr(default=None)
     _name: str = PrivateAttr(default="")
 
     @property
@@ -98,6 +129,19 @@ class Host(Model):
     def token(self) -> Secret | None:
         """What authenticates us, from a credential file or the environment."""
         return self._token
+
+    @property
+    def app(self) -> GitHubApp | None:
+        """The GitHub App that authenticates us instead of a token."""
+        if self.app_id is None or self.app_installation is None:
+            return None
+        key = self._app_key
+        return GitHubApp(self.app_id, self.app_installation, key) if key else None
+
+    @property
+    def is_authorised(self) -> bool:
+        """Whether its API knows who asks."""
+        return self._token is not None or self.app is not None
 
     @property
     def base(self) -> str:
@@ -112,6 +156,21 @@ class Host(Model):
         return f"{self.base}/{repo.owner}/{repo.name}.git"
 
     @property
+    def api_base(self) -> str | None:
+        """The address of its API, None where it has none that we know."""
+        return self.api_as(self._name)
+
+    def api_as(self, name: str) -> str | None:
+        """Return the address of its API if it is called so.
+
+        GitHub's own is asked only when its own repositories are: who named another
+        address for them does not talk to GitHub.
+        """
+        if self.api is not None:
+            return self.api
+        return GITHUB_API if name == GITHUB and self.git is None else None
+
+    @property
     def allowed_downloads(self) -> tuple[str, ...]:
         """The patterns of further hosts its objects may come from."""
         if self.downloads is not None:
@@ -119,24 +178,63 @@ class Host(Model):
         return DEFAULT_DOWNLOADS.get(self._name, ())
 
     def authorization(self) -> Secret | None:
-        """Return the value of the Authorization header, if there is a token.
+        """Return the Authorization header that its own token makes, if it has one.
+
+        An App has a token only for an hour: `Tokens` knows it.
+        """
+        return None if self._token is None else self.basic(self._token)
+
+    def basic(self, token: Secret) -> Secret:
+        """Return the value of the Authorization header for git (RFC 7617).
 
         GitHub takes any user name with a token; `x-access-token` is the one it
         documents for installations.
         """
-        if self._token is None:
-            return None
-        user = "x-access-token" if self._name == GITHUB else "oauth2"
-        pair = f"{user}:{self._token.reveal()}".encode()
+        github = self._name == GITHUB or self.app_id is not None
+        user = "x-access-token" if github else "oauth2"
+        pair = f"{user}:{token.reveal()}".encode()
         return Secret(f"Basic {b64encode(pair).decode()}")
 
 
 def named(host: Host, name: str, environ: Mapping[str, str]) -> Host:
-    """Return a host's settings with its name and token filled in."""
+    """Return a host's settings with its name and secrets filled in.
+
+    Raises:
+        ConfigError: a secret cannot be read, or the App is not all there.
+    """
+    problems = tuple(app_problems(name, host, environ))
+    if problems:
+        msg = f"the GitHub App of {name} cannot be used: {'; '.join(problems)}"
+        raise ConfigError(msg, problems=problems)
     copy = host.model_copy()
     copy._name = name  # noqa: SLF001 - a fresh copy of our own model
     copy._token = token_of(name, host.token_file, environ)  # noqa: SLF001 - as above
+    if host.app_id is not None:
+        key = app_key_of(name, host.app_key_file, environ)
+        copy._app_key = key  # noqa: SLF001 - as above
     return copy
+
+
+def app_problems(name: str, host: Host, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong with how a host's GitHub App is configured.
+
+    No secret is read, only looked for.
+    """
+    given = (host.app_id, host.app_installation, host.app_key_file)
+    if all(value is None for value in given):
+        return
+    if host.app_id is None or host.app_installation is None:
+        yield "an App needs both app_id and app_installation"
+        return
+    if app_key_place(name, host.app_key_file, environ) is None:
+        variable = "" if name != GITHUB else " or $SYNCER_GITHUB_APP_KEY"
+        yield f"an App needs its private key: app_key_file, a credential{variable}"
+    if host.api is None and (name != GITHUB or host.git is not None):
+        yield "an App needs `api`, the address that its tokens come from"
+    token = token_place(name, host.token_file, environ)
+    if token is not None:
+        where = f"${token}" if isinstance(token, str) else str(token)
+        yield f"there are both an App (app_id) and a token ({where}); keep one of them"
 
 
 class S3(Model):

@@ -9,7 +9,7 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -19,15 +19,17 @@ from pydantic import (
 )
 
 from syncer.endpoints import S3, Host, Model, keyed, named
-from syncer.errors import InvalidName
-from syncer.model.content import DEFAULT_SCOPE, check_scope
-from syncer.model.names import GITHUB, RepoName
-from syncer.units import parse_duration, parse_floor, parse_size
+from syncer.model.names import GITHUB
+from syncer.model.selection import belongs
+from syncer.units import parse_floor
+from syncer.wanted import Duration, Interval, Owner, Repo, Size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from syncer.credentials import Secret
+    from syncer.model.names import OwnerName, RepoName
+    from syncer.model.origin import Discovery, Facts
 
 
 # Characters that every S3 server and every client takes as they are.
@@ -58,26 +60,7 @@ def _check_blobs(value: str) -> str:
     return value
 
 
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta():
-        msg = "a duration here is longer than nothing"
-        raise ValueError(msg)
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-Interval = Annotated[Duration, AfterValidator(_positive)]
-Size = Annotated[int, BeforeValidator(parse_size), Field(ge=0)]
 Floor = Annotated[float | int, BeforeValidator(parse_floor)]
-
-
-def _parse_name(value: object) -> RepoName:
-    if isinstance(value, RepoName):
-        return value
-    try:
-        return RepoName.parse(str(value))
-    except InvalidName as exc:
-        raise ValueError(str(exc)) from None
 
 
 class Syncer(Model):
@@ -103,11 +86,11 @@ class Syncer(Model):
     proxy: str | None = None
     #: `s3://BUCKET/PREFIX/`, or a directory; None is `DATA/blobs`.
     blobs: Annotated[str, AfterValidator(_check_blobs)] | None = None
-    #: LFS objects on their way at the same time, from all hosts.
+    #: LFS objects and assets on their way at the same time, from all hosts.
     transfers: Annotated[int, Field(ge=1, le=256)] = 16
-    #: Bytes of LFS objects in memory at the same time.
+    #: Bytes of them in memory at the same time.
     in_flight: Annotated[Size, Field(ge=64 << 20)] = 128 << 20
-    #: Bytes a second for all LFS downloads together; None: no limit.
+    #: Bytes a second for all of these downloads together; None: no limit.
     bandwidth: Annotated[Size, Field(gt=0)] | None = None
     #: Unfinished transfers that nobody continued for this long are removed by `gc`.
     stale: Duration = timedelta(days=1)
@@ -119,20 +102,6 @@ class Tier(Model):
 
     interval: Interval
     target: Interval
-
-
-class Repo(Model):
-    """`[[repo]]`: one repository to mirror."""
-
-    name: Annotated[RepoName, BeforeValidator(_parse_name)]
-    tier: str = "normal"
-    refs: Annotated[tuple[str, ...], AfterValidator(check_scope)] = DEFAULT_SCOPE
-    #: Instead of `[syncer] keep`.
-    keep: Interval | None = None
-    #: Mirror its LFS objects too.
-    lfs: bool = True
-    #: What to do while upstream does not give one of them.
-    lfs_missing: Literal["publish", "hold"] = "publish"
 
 
 DEFAULT_TIERS = {
@@ -147,6 +116,7 @@ class Config(Model):
     syncer: Syncer = Syncer()
     tier: dict[str, Tier] = DEFAULT_TIERS
     repo: tuple[Repo, ...] = ()
+    owner: tuple[Owner, ...] = ()
     host: dict[str, Host] = Field(default_factory=dict)
 
     _path: Path | None = PrivateAttr(default=None)
@@ -187,14 +157,57 @@ class Config(Model):
             self._hosts[name] = known
         return known
 
+    def has_api(self, name: str) -> bool:
+        """Return whether a host has an API that we know; reads no secret."""
+        return self.host.get(name, Host()).api_as(name) is not None
+
+    def reserve(self, name: str) -> float:
+        """Return the share of a host's API that is left to others."""
+        return self.host.get(name, Host()).api_reserve
+
     def find(self, name: RepoName) -> Repo | None:
         """Return the entry of a repository, however its case is spelled."""
         return next((r for r in self.repo if r.name.identity == name.identity), None)
 
+    def find_owner(self, name: OwnerName) -> Owner | None:
+        """Return the entry of an owner, however its case is spelled."""
+        return next((o for o in self.owner if o.name.identity == name.identity), None)
+
+    def with_discovered(self, discoveries: Iterable[Discovery]) -> Config:
+        """Return the configuration with what its owners were found to have.
+
+        A repository that is listed itself keeps its own entry; of two owners that
+        have the same one, the first listed decides.  The order is the file's, and
+        below an owner the discoveries' own.
+        """
+        found: dict[str, list[Facts]] = {}
+        for each in discoveries:
+            found.setdefault(each.owner, []).append(each.facts)
+        repos = {repo.name.identity: repo for repo in self.repo}
+        for owner in self.owner:
+            selection = owner.owner_selection
+            for facts in found.get(owner.name.identity, ()):
+                inside = facts.name.host == owner.name.host
+                if inside and belongs(facts, selection):
+                    repo = owner.repo(facts.name)
+                    repos.setdefault(repo.name.identity, repo)
+        if len(repos) == len(self.repo):
+            return self
+        return self.model_copy(update={"repo": tuple(repos.values())})
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Every host that something is mirrored from, or that has a section."""
+        listed = {repo.name.host for repo in self.repo}
+        owned = {owner.name.host for owner in self.owner}
+        return frozenset(listed | owned | self.host.keys())
+
     def secrets(self) -> list[Secret]:
         """Return every secret that was read, for redaction."""
-        hosts = {repo.name.host for repo in self.repo} | {GITHUB, *self.host}
-        found = [self.target_host(name).token for name in sorted(hosts)]
+        hosts = self.hosts | {GITHUB}
+        entries = [self.target_host(name) for name in sorted(hosts)]
+        found = [entry.token for entry in entries]
+        found += [entry.app.key for entry in entries if entry.app is not None]
         keys = self.syncer.s3.keys or ()
         return [secret for secret in (*found, *keys) if secret is not None]
 

@@ -27,6 +27,8 @@ LAYERS = {
     "model": 1,
     # How people write durations and sizes; knows no setting.
     "units": 2,
+    # Where the keys of a file stand.
+    "places": 2,
     # Files that survive a power cut, and bounds that threads share: ours, tiny.
     "durable": 2,
     "limits": 2,
@@ -36,35 +38,39 @@ LAYERS = {
     "ports": 3,
     "schedule": 3,
     "reports": 3,
-    # The configuration, in four parts: secrets, what is outside, the whole
-    # shape, how it is read.
+    # The configuration, in five parts: secrets, what is outside, what to
+    # mirror, the whole shape, how it is read.
     "credentials": 3,
     "endpoints": 4,
-    "settings": 5,
-    "config": 6,
+    "wanted": 5,
+    "settings": 6,
+    "config": 7,
     # How the log looks, with what is secret taken out.
-    "logs": 7,
+    "logs": 8,
     # Adapters and the verbs of a run: never each other, they meet in ports.
-    "catalog": 8,
-    "git": 8,
-    "store": 8,
-    "sync": 8,
-    "upstream": 8,
-    "workers": 8,
+    "catalog": 9,
+    "git": 9,
+    "store": 9,
+    "sync": 9,
+    "upstream": 9,
+    "workers": 9,
     # Handed its ports; names no adapter.
-    "web": 9,
+    "web": 10,
     # Where git and the egress policy meet, which do not know each other.
-    "remotes": 9,
+    "remotes": 10,
+    # Parts of the composition root.
+    "wiring": 10,
     # The composition root: knows every class, and nobody below knows it.
-    "bootstrap": 10,
+    "bootstrap": 11,
     # What the daemon looks after while nothing is due.
-    "care": 11,
+    "care": 12,
+    "outlook": 12,
     # What people and systemd start.
-    "daemon": 12,
-    "cli": 13,
-    "__main__": 14,
+    "daemon": 13,
+    "cli": 14,
+    "__main__": 15,
 }
-ADAPTERS = 8
+ADAPTERS = 9
 
 #: Where a library may be imported: a change of it then touches one place.
 CONFINED = {
@@ -87,10 +93,16 @@ CONFINED = {
         "store/s3_failures.py",
     ),
     "urllib.request": ("upstream/",),
+    "jwt": ("upstream/tokens.py",),  # an App's private key is used in one place
     "apscheduler": ("daemon.py",),  # it ticks, `schedule/` decides
     "click": ("cli/",),  # a command parses, calls, prints, exits
     "rich": ("cli/",),
-    "pydantic": ("config.py", "endpoints.py", "settings.py"),  # values inside are plain
+    "pydantic": (
+        "config.py",
+        "endpoints.py",
+        "settings.py",
+        "wanted.py",
+    ),  # values inside are plain
     "structlog": ("logs.py",),  # the others speak to `logging`
     "asyncio": ("web/",),  # one colour of code: threads do the work
 }

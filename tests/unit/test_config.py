@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from syncer.config import Config, environment, load, locate
 from syncer.errors import ConfigError
 from syncer.model.content import DEFAULT_SCOPE
-from syncer.model.names import RepoName
+from syncer.model.names import OwnerName, RepoName
+from syncer.model.origin import Discovery, Facts
 from syncer.settings import S3Place
 from syncer.units import parse_duration, parse_floor, parse_size
 
@@ -226,6 +227,38 @@ teir = "fast"
             'repos.toml:2: host.h.downloads.0: write a host like "media.corp"',
         ),
         ('[host."h"]\ndownloads = ["*.corp"]\n', "write a host like"),
+        (
+            '[[repo]]\nname = "a/b"\nreleases = "latest"\n',
+            'repos.toml:3: repo.0.releases: write "all", "latest:5" or "off"',
+        ),
+        ('[[repo]]\nname = "a/b"\nassets = []\n', "name at least one glob"),
+        ('[[repo]]\nname = "a/b"\nasets = []\n', "did you mean `assets`?"),
+        ('[[owner]]\nname = "a"\ntier = "x"\n', "repos.toml:3: there is no tier 'x'"),
+        (
+            '[[owner]]\nname = "a"\n\n[[owner]]\nname = "org:A"\n',
+            "repos.toml:5: A is listed twice",
+        ),
+        (
+            '[[owner]]\nname = "a"\nexclud = []\n',
+            "repos.toml:3: unknown key `owner.0.exclud`; did you mean `exclude`?",
+        ),
+        ('[[owner]]\nname = "a"\nexclude = [""]\n', "toml:3: a glob is empty"),
+        ('[[owner]]\nname = "a"\ninclude = []\n', "name at least one glob"),
+        ('[[owner]]\nname = "a/b"\n', "owner.0.name: `a/b` is not an owner"),
+        ('[[owner]]\nname = "h.corp/a"\n', "what h.corp/a has is told by"),
+        ('[host."h"]\napi = "h.corp/v3"\n', "like https://ghe.corp/api/v3"),
+        ('[host."h"]\napi = "http://[::1"\n', "repos.toml:1: `api` is no address"),
+        (
+            '[host."h"]\napi = "http://h.corp/v3"\n',
+            "repos.toml:1: an `api` that is reached by http needs private = true",
+        ),
+        ('[host."h"]\napi_reserve = "x"\n', "host.h.api_reserve: write a share"),
+        ('[host."h"]\napi_reserve = "100%"\n', "less than 1"),
+        (
+            '[host."github.com"]\napp_id = 1\n',
+            "repos.toml:1: an App needs both app_id and app_installation",
+        ),
+        ('[host."github.com"]\napp_installation = 1\n', "needs both app_id and"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(
@@ -397,6 +430,144 @@ def test_lfs_is_on_and_publishes_unless_told_otherwise(
         "*.githubusercontent.com" in config.target_host("github.com").allowed_downloads
     )
     assert config.target_host("other.corp").allowed_downloads == ()
+
+
+def test_an_app_and_a_token_exclude_each_other(
+    written: Callable[[str], Path],
+) -> None:
+    """Who asks must be plain: both names are told, no secret is."""
+    (key := written("").parent / "app.pem").write_text("made up")
+    app = f'app_id = 1\napp_installation = 2\napp_key_file = "{key}"\n'
+
+    (found,) = problems(written(f'[host."github.com"]\n{app}'), GH_TOKEN=TOKEN)
+
+    assert "both an App (app_id) and a token ($GH_TOKEN)" in found
+    assert TOKEN not in found
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        'api = "http://127.0.0.1:8080/api/v3/"',
+        'api = "http://h.corp/api/v3"\nprivate = true',
+        'api = "https://h.corp/api/v3"',
+    ],
+)
+def test_an_api_is_reached_by_tls_or_close_by(
+    written: Callable[[str], Path], section: str
+) -> None:
+    """By plain http only here, or where the host is said to be private."""
+    config = load(written(f'[host."h.corp"]\n{section}\napi_reserve = "25%"\n'), {})
+
+    host = config.target_host("h.corp")
+    assert str(host.api_base).endswith("/api/v3" if "3/" not in section else "/v3")
+    assert host.api_reserve == 0.25
+
+
+def facts(name: str, id_: int = 1, **said: Any) -> Facts:  # noqa: ANN401 - any of them
+    """Return what upstream says of a repository."""
+    return Facts(id_, f"R_{id_}", RepoName.parse(name), **said)
+
+
+def test_releases_are_mirrored_unless_told_otherwise(
+    written: Callable[[str], Path],
+) -> None:
+    """The keys of a repository become what a run selects by."""
+    file = written(
+        """
+        [[repo]]
+        name = "a/all"
+
+        [[repo]]
+        name = "a/some"
+        releases = "latest:5"
+        assets = ["*.whl", "!*-win.whl"]
+        prereleases = false
+        drafts = true
+        max_asset = "2G"
+
+        [[repo]]
+        name = "a/none"
+        releases = "off"
+        """
+    )
+
+    every, some, none = (r.selection.releases for r in load(file, {}).repo)
+
+    assert (every.wanted, every.latest, every.assets) == (True, None, ("*",))
+    assert (every.prereleases, every.drafts, every.max_asset) == (True, False, None)
+    assert (some.wanted, some.latest, some.max_asset) == (True, 5, 2 << 30)
+    assert some.assets == ("*.whl", "!*-win.whl")
+    assert (some.prereleases, some.drafts) == (False, True)
+    assert not none.wanted
+
+
+def test_what_an_owner_has_is_mirrored_as_the_owner_is_configured(
+    written: Callable[[str], Path],
+) -> None:
+    """Explicit entries win, and what no longer fits, or is elsewhere, is left out."""
+    file = written(
+        """
+        [[repo]]
+        name = "qwenlm/listed"
+        tier = "core"
+
+        [[owner]]
+        name = "org:QwenLM"
+        exclude = ["*-old"]
+        lfs = false
+        releases = "latest:2"
+
+        [[owner]]
+        name = "acme"
+        """
+    )
+    found = [
+        Discovery("github.com/acme", facts("acme/tool", 5)),
+        Discovery("github.com/acme", facts("QwenLM/Two", 2)),
+        Discovery("github.com/qwenlm", facts("QwenLM/Listed", 1)),
+        Discovery("github.com/qwenlm", facts("QwenLM/Two", 2)),
+        Discovery("github.com/qwenlm", facts("QwenLM/one-OLD", 3)),
+        Discovery("github.com/qwenlm", facts("QwenLM/fork", 4, fork=True)),
+        Discovery("github.com/qwenlm", facts("else.where/QwenLM/x", 6)),
+        Discovery("github.com/removed", facts("removed/y", 7)),
+    ]
+
+    config = load(file, {})
+    extended = config.with_discovered(found)
+
+    assert [repo.name.short for repo in extended.repo] == [
+        "qwenlm/listed",
+        "QwenLM/Two",
+        "acme/tool",
+    ]
+    listed, two, tool = extended.repo
+    assert (listed.tier, two.tier) == ("core", "normal")
+    assert (two.lfs, two.releases, tool.lfs) == (False, "latest:2", True)
+    assert extended.with_discovered(found) is extended
+    assert config.with_discovered([]) is config
+    assert [repo.name.short for repo in config.repo] == ["qwenlm/listed"]
+    assert (extended.path, extended.data) == (config.path, config.data)
+    owner = config.find_owner(OwnerName.parse("user:qwenLM"))
+    assert owner is not None
+    assert owner.exclude == ("*-old",)
+    assert config.find_owner(OwnerName.parse("nobody")) is None
+
+
+def test_an_owners_token_is_known_for_redaction(
+    written: Callable[[str], Path],
+) -> None:
+    """Also while nothing of it is mirrored yet."""
+    (file_token := written("").parent / "token").write_text(TOKEN)
+    file = written(
+        f'[host."h.corp"]\napi = "https://h.corp/api"\ntoken_file = "{file_token}"\n'
+        '[[owner]]\nname = "h.corp/a"\n'
+    )
+
+    config = load(file, {})
+
+    assert config.hosts == {"h.corp"}
+    assert [secret.reveal() for secret in config.secrets()] == [TOKEN]
 
 
 def test_a_wrong_variable_is_named(written: Callable[[str], Path]) -> None:

@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncer.credentials import Secret, s3_keys_of, token_of
-from syncer.endpoints import Host
+from syncer.credentials import (
+    BRIEF,
+    Redactor,
+    Secret,
+    app_key_of,
+    s3_keys_of,
+    token_of,
+)
+from syncer.endpoints import Host, app_problems, named
 from syncer.errors import ConfigError
 from tests.fakes_forge import host
 
@@ -189,3 +196,132 @@ def test_a_host_does_not_show_its_token() -> None:
 def test_no_token_is_no_header() -> None:
     """A host without a token is asked anonymously."""
     assert Host().authorization() is None
+
+
+PEM = """-----BEGIN RSA PRIVATE KEY-----
+c2VjcmV0IGtleQ==
+-----END RSA PRIVATE KEY-----
+"""
+
+
+def app_key(name: str, file: Path | None, **environ: str) -> str | None:
+    """Return the key of a host's App, revealed."""
+    key = app_key_of(name, file, environ)
+    return None if key is None else key.reveal()
+
+
+def test_an_apps_key_has_an_order(tmp_path: Path) -> None:
+    """The credential directory, then the file, then the environment; else none."""
+    for credential in ("github-app-key", "app-key-ghe.corp"):
+        (tmp_path / credential).write_text(PEM.replace("c2Vj", "ZGly"))
+    file = tmp_path / "file"
+    file.write_text(PEM.replace("c2Vj", "ZmlsZQ"))
+    directory = str(tmp_path)
+
+    for host_name in ("github.com", "ghe.corp"):
+        found = app_key(host_name, file, CREDENTIALS_DIRECTORY=directory)
+        assert found is not None
+        assert "ZGly" in found
+        found = app_key(host_name, file, SYNCER_GITHUB_APP_KEY=PEM)
+        assert found is not None
+        assert "ZmlsZQ" in found
+    assert app_key("github.com", None, SYNCER_GITHUB_APP_KEY=PEM) == PEM
+    assert app_key("ghe.corp", None, SYNCER_APP_KEY_GHE_CORP=PEM) == PEM
+    assert app_key("ghe.corp", None, SYNCER_GITHUB_APP_KEY=PEM) is None
+
+
+def test_an_apps_key_may_be_written_in_one_line() -> None:
+    """Variables of services have no line breaks."""
+    line = PEM.strip().replace("\n", "\\n")
+
+    assert app_key("github.com", None, SYNCER_GITHUB_APP_KEY=line) == PEM
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TOKEN,
+        PEM.replace("RSA PRIVATE", "PUBLIC"),
+        PEM.replace("END RSA", "END"),
+        PEM.replace("RSA PRIVATE", "ENCRYPTED PRIVATE"),
+        PEM + PEM,
+    ],
+)
+def test_what_is_no_private_key_is_refused(tmp_path: Path, text: str) -> None:
+    """The place is named, and what is there is not shown."""
+    file = tmp_path / "key.pem"
+    file.write_text(text)
+
+    with pytest.raises(ConfigError, match="no private key") as caught:
+        app_key_of("github.com", file, {})
+
+    assert str(file) in str(caught.value)
+    assert text.strip() not in f"{caught.value!r}{caught.value.hint}"
+    with pytest.raises(ConfigError, match=r"\$SYNCER_GITHUB_APP_KEY"):
+        app_key_of("github.com", None, {"SYNCER_GITHUB_APP_KEY": text})
+
+
+APP = {"app_id": 12, "app_installation": 34}
+KEY = {"SYNCER_GITHUB_APP_KEY": PEM}
+
+
+def test_an_app_stands_in_for_a_token() -> None:
+    """It is there with its key, and its key is not shown."""
+    entry = named(Host.model_validate(APP), "github.com", KEY)
+
+    assert entry.app is not None
+    assert (entry.app.id, entry.app.installation) == (12, 34)
+    assert entry.app.key == Secret(PEM)
+    assert entry.is_authorised
+    assert entry.authorization() is None
+    assert "c2Vj" not in f"{entry!r} {entry.app!r} {entry.model_dump_json()}"
+
+
+def test_a_host_without_either_is_nobody() -> None:
+    """A key alone, for another program perhaps, makes no App."""
+    entry = named(Host(), "github.com", KEY)
+
+    assert entry.app is None
+    assert not entry.is_authorised
+    assert named(Host(), "github.com", {"GH_TOKEN": TOKEN}).is_authorised
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "environ", "said"),
+    [
+        ("github.com", {"app_id": 12}, KEY, ["app_installation"]),
+        ("github.com", {"app_installation": 34}, KEY, ["app_id"]),
+        ("github.com", {"app_key_file": "/key.pem"}, {}, ["app_id"]),
+        ("github.com", APP, {}, ["app_key_file", "$SYNCER_GITHUB_APP_KEY"]),
+        ("github.com", APP, KEY | {"GH_TOKEN": TOKEN}, ["app_id", "$GH_TOKEN"]),
+        ("github.com", APP | {"token_file": "/token"}, KEY, ["app_id", "/token"]),
+        ("github.com", APP | {"git": "https://x.corp"}, KEY, ["`api`"]),
+        ("ghe.corp", APP | {"app_key_file": "/key.pem"}, {}, ["`api`"]),
+    ],
+)
+def test_an_app_that_cannot_be_used_is_an_error(
+    name: str, settings: dict[str, object], environ: dict[str, str], said: list[str]
+) -> None:
+    """What is missing, or too much, is named, and no secret is."""
+    entry = Host.model_validate(settings)
+
+    (problem,) = app_problems(name, entry, environ)
+
+    assert [word for word in said if word not in problem] == []
+    assert TOKEN not in problem
+    with pytest.raises(ConfigError) as caught:
+        named(entry, name, environ)
+    assert caught.value.problems == (problem,)
+
+
+def test_the_youngest_secrets_of_an_hour_are_redacted() -> None:
+    """As many as matter: old ones are over, and every line would pay for them."""
+    redactor = Redactor([Secret(TOKEN)])
+    for number in range(BRIEF + 1):
+        redactor.learn_brief(Secret(f"ghs_{number:04}_x"))
+
+    assert redactor.clean(f"{TOKEN} ghs_0000_x") == "******** ghs_0000_x"
+    assert redactor.clean("ghs_0001_x") == "********"
+    header = host("github.com", token=f"ghs_{BRIEF:04}_x").authorization()
+    assert header is not None
+    assert redactor.clean(header.reveal()).endswith("********")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from syncer.config import load
-from syncer.endpoints import S3, Host
-from syncer.settings import DEFAULT_TIERS, Config, Repo, S3Place, Syncer, Tier
+from syncer.endpoints import GITHUB_API, S3, Host
+from syncer.settings import DEFAULT_TIERS, Config, S3Place, Syncer, Tier
+from syncer.wanted import Owner, Repo, Wanted
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "repos.toml"
@@ -18,6 +19,9 @@ TEMPLATE = ROOT / "syncer" / "cli" / "template.toml"
 #: Keys that have no default; what the example shows for them is an idea.
 IDEAS = {
     "access_key_file",
+    "app_id",
+    "app_installation",
+    "app_key_file",
     "bandwidth",
     "blobs",
     "ca",
@@ -26,6 +30,7 @@ IDEAS = {
     "endpoint",
     "keep",
     "known_hosts",
+    "max_asset",
     "proxy",
     "public_endpoint",
     "secret_key_file",
@@ -36,8 +41,9 @@ IDEAS = {
 
 @pytest.fixture(scope="module")
 def uncommented() -> Config:
-    """Return the example with every commented key in force."""
-    text = re.sub(r"(?m)^# (\w+ = )", r"\1", EXAMPLE.read_text(encoding="utf-8"))
+    """Return the example with every commented key and table in force."""
+    shown = EXAMPLE.read_text(encoding="utf-8")
+    text = re.sub(r"(?m)^# (\w+ = |\[\[\w+\]\]$)", r"\1", shown)
     return Config.model_validate(tomllib.loads(text))
 
 
@@ -58,28 +64,35 @@ def test_what_the_example_comments_out_is_the_default(uncommented: Config) -> No
     )
     store = uncommented.syncer.s3
     assert store.model_dump(exclude=IDEAS) == S3().model_dump(exclude=IDEAS)
-    defaults = Host().model_dump(exclude=IDEAS) | {"git": "https://github.com"}
+    ours = {"git": "https://github.com", "api": GITHUB_API}
+    defaults = Host().model_dump(exclude=IDEAS) | ours
     assert github.model_dump(exclude=IDEAS) == defaults
     apart = IDEAS | {"name", "tier"}
     usual = Repo(name="a/b")  # type: ignore[arg-type]  # parsed
     assert uncommented.repo[0].model_dump(exclude=apart) == (
         usual.model_dump(exclude=apart)
     )
+    owner = Owner(name="a")  # type: ignore[arg-type]  # parsed
+    assert uncommented.owner[0].model_dump(exclude=apart) == (
+        owner.model_dump(exclude=apart)
+    )
 
 
-@pytest.mark.parametrize("model", [Syncer, S3, Tier, Repo, Host])
+@pytest.mark.parametrize("model", [Syncer, S3, Tier, Repo, Owner, Host])
 def test_the_example_shows_every_key(
-    uncommented: Config, model: type[Syncer | S3 | Tier | Repo | Host]
+    uncommented: Config, model: type[Syncer | S3 | Tier | Repo | Owner | Host]
 ) -> None:
-    """A key that nobody can find is no feature."""
+    """A key that nobody can find is no feature; an owner's may be a repository's."""
     shown = {
         Syncer: uncommented.syncer,
         S3: uncommented.syncer.s3,
         Tier: uncommented.tier["core"],
         Repo: uncommented.repo[0],
+        Owner: uncommented.owner[0],
         Host: uncommented.host["github.com"],
     }[model]
-    assert shown.model_fields_set == set(model.model_fields)
+    shared = Wanted.model_fields.keys() if model is Owner else set()
+    assert shown.model_fields_set == model.model_fields.keys() - shared
 
 
 def test_what_the_template_suggests_is_right(tmp_path: Path) -> None:
@@ -89,4 +102,6 @@ def test_what_the_template_suggests_is_right(tmp_path: Path) -> None:
     file.write_text(text)
     config = load(file, {})
     assert config.blobs_place == S3Place("mirror", "blobs/")
-    assert [repo.lfs for repo in config.repo] == [False]
+    assert [(repo.lfs, repo.releases) for repo in config.repo] == [(False, "latest:5")]
+    assert [str(owner.name) for owner in config.owner] == ["QwenLM"]
+    assert config.host["ghe.corp"].api == "https://ghe.corp/api/v3"

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from syncer.credentials import Redactor, Secret
-from syncer.logs import configure
+from syncer.logs import configure, learn_brief
 from tests.fakes_forge import host
 
 if TYPE_CHECKING:
@@ -141,3 +141,15 @@ def test_noisy_libraries_are_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("alembic").info("context")
 
     assert said(capsys) == []
+
+
+def test_a_token_that_is_minted_later_is_not_logged(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whoever mints one tells the log before anybody can say it."""
+    configure({}, [])
+    learn_brief(Secret(TOKEN))
+
+    logging.getLogger("syncer.test").info("about %s", TOKEN)
+
+    assert TOKEN not in "\n".join(said(capsys))
