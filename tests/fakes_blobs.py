@@ -46,7 +46,7 @@ class Disk:
 
     bodies: dict[str, bytes] = field(default_factory=dict)
     parts: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
-    #: Digests whose part somebody is adding to.
+    #: Keys of parts that somebody is adding to.
     busy: set[str] = field(default_factory=set)
     lock: Lock = field(default_factory=Lock)
 
@@ -54,8 +54,9 @@ class Disk:
 class FakeBlobStore:
     """A `BlobStore` over a `Disk`, which other stores may share.
 
-    `errors` holds, by method (a writer's are `block` and `commit`), errors that
-    the next calls raise, one each.  `journal` names each call and its digest.
+    `errors` holds, by method (a writer's are `block`, `seal` and `commit`), errors
+    that the next calls raise, one each.  `journal` names each call and its digest:
+    the ticket, of what is received, up to its commit.
     """
 
     def __init__(
@@ -107,25 +108,41 @@ class FakeBlobStore:
     ) -> Iterator[_Writer]:
         """Open a writer; it continues a part that nobody else adds to."""
         self._called("write", check_digest(digest))
-        with self.disk.lock:
-            alone = digest not in self.disk.busy
-            self.disk.busy.add(digest)
-            kept = self.disk.parts.pop(digest, None) if alone else None
         writer = _Writer(self, Blob(digest, size))
-        if kept is not None and len(kept[0]) <= size and not replace:
+        with self._filled(writer, digest, replace=replace):
+            yield writer
+
+    @contextmanager
+    def receive(self, ticket: str, size: int) -> Iterator[_UnnamedWriter]:
+        """Open a writer; it continues a part of the same ticket and size."""
+        self._called("receive", check_digest(ticket))
+        writer = _UnnamedWriter(self, Blob(ticket, size))
+        with self._filled(writer, f"{ticket} of {size}"):
+            yield writer
+
+    @contextmanager
+    def _filled(
+        self, writer: _Writer, key: str, *, replace: bool = False
+    ) -> Iterator[None]:
+        """Give a writer what is kept below a key, and keep what it leaves."""
+        with self.disk.lock:
+            alone = key not in self.disk.busy
+            self.disk.busy.add(key)
+            kept = self.disk.parts.pop(key, None) if alone else None
+        if kept is not None and len(kept[0]) <= writer.size and not replace:
             writer.buffer += kept[0]
         try:
-            yield writer
+            yield
         except IntegrityError:
             writer.ended = True
             raise
         finally:
             with self.disk.lock:
                 if alone:
-                    self.disk.busy.discard(digest)
+                    self.disk.busy.discard(key)
                     if writer.buffer and not writer.ended:
                         part = (bytes(writer.buffer), self._clock.now())
-                        self.disk.parts[digest] = part
+                        self.disk.parts[key] = part
 
     @contextmanager
     def read(self, digest: str, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
@@ -152,8 +169,8 @@ class FakeBlobStore:
         self._called("leftovers")
         with self.disk.lock:
             return [
-                Leftover(digest, digest, len(body), since)
-                for digest, (body, since) in sorted(self.disk.parts.items())
+                Leftover(key, key[:64], len(body), since)
+                for key, (body, since) in sorted(self.disk.parts.items())
             ]
 
     def discard(self, leftover: Leftover) -> None:
@@ -193,6 +210,11 @@ class _Writer:
         """Bytes that are here."""
         return len(self.buffer)
 
+    @property
+    def size(self) -> int:
+        """Bytes that were declared."""
+        return self._blob.size
+
     def write(self, block: bytes) -> None:
         """Add a block."""
         self._store._called("block", self._blob.digest)  # noqa: SLF001 - its own store
@@ -213,6 +235,29 @@ class _Writer:
         self.ended = True
         self._store.disk.bodies[blob_key(self._blob.digest)] = body
         return self._blob
+
+
+class _UnnamedWriter(_Writer):
+    """An `UnnamedWriter` into memory."""
+
+    def seal(self) -> str:
+        """Return the digest of what is here, once all bytes are."""
+        self._store._called("seal", self._blob.digest)  # noqa: SLF001 - as above
+        return self._found()
+
+    def commit(self) -> Blob:
+        """Make the blob visible below its digest."""
+        digest = self._found()
+        self._store._called("commit", digest)  # noqa: SLF001 - as above
+        self.ended = True
+        return self._store.put(bytes(self.buffer))
+
+    def _found(self) -> str:
+        if self.ended or len(self.buffer) != self.size:
+            self.ended = True
+            msg = f"{self._blob.digest}: {len(self.buffer)} of {self.size} bytes came"
+            raise IntegrityError(msg)
+        return digest_for(bytes(self.buffer))
 
 
 def _sliced(body: bytes, offset: int, block: int = _BLOCK) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ import stat
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from syncer.durable import check_space, make_directories, sync_directory, translated
 from syncer.errors import (
@@ -25,6 +25,7 @@ from syncer.errors import (
 from syncer.model.blobs import Blob, blob_key, check_digest, digest_of
 from syncer.store import parts
 from syncer.store.parts import UNCHANGED, PartWriter
+from syncer.store.unnamed import UnnamedPartWriter, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from syncer.model.blobs import Leftover
     from syncer.store.parts import Part
+
+_W = TypeVar("_W", bound=PartWriter)
 
 _BLOCK = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -105,24 +108,15 @@ class DirectoryStore:
     ) -> Iterator[PartWriter]:
         """Open a writer for a blob; it continues what an earlier one left."""
         blob = Blob(check_digest(digest), size)
-        with translated(f"storing {digest}", unchanged=UNCHANGED):
-            self._prepare()
-            part = parts.claim(self._incoming, digest)
-        keep = True
-        try:
-            writer = PartWriter(part, blob, self._publish)
-            with translated(f"storing {digest}", unchanged=UNCHANGED):
-                if replace:
-                    part.empty()
-                check_space(self._root, self._min_free, size - part.length())
-                writer.resume(self._lives)
+        with self._arriving(blob, PartWriter, replace=replace) as writer:
             yield writer
-            keep = not writer.is_wrong
-        except IntegrityError:
-            keep = False
-            raise
-        finally:
-            part.close(keep=keep)
+
+    @contextmanager
+    def receive(self, ticket: str, size: int) -> Iterator[UnnamedPartWriter]:
+        """Open a writer for a blob without a name; it continues as `write` does."""
+        blob = Blob(check_digest(ticket), size)
+        with self._arriving(blob, UnnamedPartWriter, mark=mark_of(size)) as writer:
+            yield writer
 
     @contextmanager
     def read(self, digest: str, *, offset: int = 0) -> Iterator[Iterator[bytes]]:
@@ -168,6 +162,30 @@ class DirectoryStore:
     def _prepare(self) -> None:
         make_directories(self._root)
         make_directories(self._incoming)
+
+    @contextmanager
+    def _arriving(
+        self, blob: Blob, kind: type[_W], *, mark: str = "", replace: bool = False
+    ) -> Iterator[_W]:
+        """Claim the part of a blob, and give it back as it is then."""
+        with translated(f"storing {blob.digest}", unchanged=UNCHANGED):
+            self._prepare()
+            part = parts.claim(self._incoming, blob.digest, mark)
+        keep = True
+        try:
+            writer = kind(part, blob, self._publish)
+            with translated(f"storing {blob.digest}", unchanged=UNCHANGED):
+                if replace:
+                    part.empty()
+                check_space(self._root, self._min_free, blob.size - part.length())
+                writer.resume(self._lives)
+            yield writer
+            keep = not writer.is_wrong
+        except IntegrityError:
+            keep = False
+            raise
+        finally:
+            part.close(keep=keep)
 
     def _lives(self) -> None:
         if self._stop.is_set():

@@ -106,9 +106,12 @@ class Part:
             os.close(self._fd)
 
 
-def claim(directory: Path, digest: str) -> Part:
-    """Return the part of a blob, or one of our own while another writer has it."""
-    path = directory / f"{digest}.part"
+def claim(directory: Path, digest: str, mark: str = "") -> Part:
+    """Return the part of a blob, or one of our own while another writer has it.
+
+    A mark, of 16 hexadecimal digits, keeps those apart that continue each other.
+    """
+    path = directory / (f"{digest}.{mark}.part" if mark else f"{digest}.part")
     while True:
         descriptor = os.open(path, _FLAGS, 0o644)
         if not _lock(descriptor):
@@ -214,14 +217,21 @@ class PartWriter:
 
     def commit(self) -> Blob:
         """Make the blob visible, durably, if its length and digest are right."""
-        if self._wrong or self._offset != self._blob.size:
-            self._refuse(f"{self._offset} of {self._blob.size} bytes came")
-        digest = self._hash.hexdigest()
+        digest = self._found()
         if digest != self._blob.digest:
             self._refuse(f"all bytes came, and their sha256 is {digest}")
-        with translated(f"storing {digest}", unchanged=UNCHANGED):
-            self._publish(self._part, self._blob)
-        return self._blob
+        return self._shown_as(self._blob)
+
+    def _found(self) -> str:
+        """Return the digest of what came, if that is all."""
+        if self._wrong or self._offset != self._blob.size:
+            self._refuse(f"{self._offset} of {self._blob.size} bytes came")
+        return self._hash.hexdigest()
+
+    def _shown_as(self, blob: Blob) -> Blob:
+        with translated(f"storing {blob.digest}", unchanged=UNCHANGED):
+            self._publish(self._part, blob)
+        return blob
 
     def _refuse(self, why: str) -> None:
         self._wrong = True

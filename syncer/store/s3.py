@@ -11,16 +11,16 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from syncer.errors import IntegrityError
 from syncer.model.blobs import Blob, check_digest, digest_of
 from syncer.store.s3_address import S3Address
 from syncer.store.s3_bucket import Bucket, Sizes
 from syncer.store.s3_client import Multipart
 from syncer.store.s3_http import Wire
 from syncer.store.s3_leftovers import discard, leftovers
-from syncer.store.s3_multipart import DirectWriter, StagedWriter, leave
+from syncer.store.s3_multipart import DirectWriter, StagedWriter, leaving
 from syncer.store.s3_objects import Objects
 from syncer.store.s3_small import SmallWriter
+from syncer.store.s3_unnamed import SmallReceiver, StagedReceiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from syncer.limits import Room
     from syncer.model.blobs import Leftover
     from syncer.ports import BlobWriter, Clock, UploadLog
+    from syncer.ports.blobs import UnnamedWriter
 
 __all__ = ["S3Address", "S3Store"]
 
@@ -90,20 +91,18 @@ class S3Store:
             yield SmallWriter(self._bucket, blob, replace=replace)
             return
         kind = DirectWriter if size <= self._sizes.resumable else StagedWriter
-        keep = False
-        writer = None
-        try:
-            writer = kind(self._bucket, blob, replace=replace)
+        with leaving(kind(self._bucket, blob, replace=replace)) as writer:
             yield writer
-            keep = not writer.is_wrong
-        except IntegrityError:
-            raise
-        except BaseException:
-            keep = writer is not None and not writer.is_wrong
-            raise
-        finally:
-            if writer is not None:
-                leave(writer, keep=keep)
+
+    @contextmanager
+    def receive(self, ticket: str, size: int) -> Iterator[UnnamedWriter]:
+        """Open a writer: for one request, or for an upload that lasts."""
+        blob = Blob(check_digest(ticket), size)
+        if size <= self._sizes.part:
+            yield SmallReceiver(self._bucket, blob)
+            return
+        with leaving(StagedReceiver(self._bucket, blob)) as writer:
+            yield writer
 
     @contextmanager
     def read(self, digest: str, *, offset: int = 0) -> Iterator[Iterator[bytes]]:

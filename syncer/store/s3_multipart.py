@@ -13,9 +13,10 @@ writers of one upload cannot mix their bytes unseen.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, ClassVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from syncer.errors import NotFound, SyncerError, Unavailable
+from syncer.errors import IntegrityError, NotFound, SyncerError, Unavailable
 from syncer.store.s3_client import Part
 from syncer.store.s3_copy import copy
 from syncer.store.s3_failures import Refused, UploadGone
@@ -23,7 +24,7 @@ from syncer.store.s3_objects import Body
 from syncer.store.s3_parts import Arrival, PartStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from syncer.model.blobs import Blob
     from syncer.store.s3_bucket import Bucket
@@ -204,18 +205,25 @@ class StagedWriter(_PartsWriter):
         return parts
 
     def _publish(self) -> None:
+        etag = self._assembled()
+        if not self._arrival.is_hashed:
+            self._arrival.compare(self._bucket.objects.hash(self._key, etag))
+        self._name(etag, self._blob)
+
+    def _assembled(self) -> str:
+        """Have all of it below the staging key; return its version there."""
         if not self._whole:
             self._assemble()
         head = self._bucket.objects.head(self._key)
         if head is None or head.size != self._blob.size:
             msg = f"{self._key} is not there any more; nothing became visible"
             raise UploadGone(msg)
-        if not self._arrival.is_hashed:
-            found = self._bucket.objects.hash(self._key, head.etag)
-            self._arrival.compare(found)
-        copy(self._bucket, self._key, head.etag, self._blob)
-        key = self._bucket.address.key(self._blob.digest)
-        self._bucket.expect(key, self._blob)
+        return head.etag
+
+    def _name(self, etag: str, blob: Blob) -> None:
+        """Give a blob's name to what lies below the staging key."""
+        copy(self._bucket, self._key, etag, blob)
+        self._bucket.expect(self._bucket.address.key(blob.digest), blob)
 
     def _assemble(self) -> None:
         parts = self._stream.finish()
@@ -236,12 +244,30 @@ class StagedWriter(_PartsWriter):
         self._upload = None
 
 
-def leave(writer: DirectWriter | StagedWriter, *, keep: bool) -> None:
-    """Leave a write.
+_W = TypeVar("_W", bound=DirectWriter | StagedWriter)
 
-    One that was not committed leaves what can be continued if `keep`; what stays
-    by an error is swept later.
+
+@contextmanager
+def leaving(writer: _W) -> Iterator[_W]:
+    """Leave a write, at the end of the block.
+
+    One that was not committed leaves what can be continued, unless it is wrong;
+    what stays by an error is swept later.
     """
+    keep = False
+    try:
+        yield writer
+        keep = not writer.is_wrong
+    except IntegrityError:
+        raise
+    except BaseException:
+        keep = not writer.is_wrong
+        raise
+    finally:
+        _leave(writer, keep=keep)
+
+
+def _leave(writer: DirectWriter | StagedWriter, *, keep: bool) -> None:
     writer.rest()
     if writer.is_committed:
         return

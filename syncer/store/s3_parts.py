@@ -50,12 +50,20 @@ class Arrival:
 
     def verify(self) -> None:
         """Raise IntegrityError unless all of it is here, and right if known."""
+        self.need_all()
+        if self.is_hashed:
+            self.compare(self.digest())
+
+    def need_all(self) -> None:
+        """Raise IntegrityError unless all of it is here."""
         if self.is_wrong:
             self._refuse(f"more than its {self.blob.size} bytes came")
         if self.received < self.blob.size:
             self._refuse(f"{self.received} of its {self.blob.size} bytes came")
-        if self.is_hashed:
-            self.compare(self._hash.hexdigest())
+
+    def digest(self) -> str:
+        """Return the sha256 of what came; only if `is_hashed` is that all."""
+        return self._hash.hexdigest()
 
     def compare(self, found: str) -> None:
         """Raise IntegrityError unless a digest is the blob's."""

@@ -24,7 +24,6 @@ class SmallWriter:
         self._bucket = bucket
         self._blob = blob
         self._replace = replace
-        self._key = bucket.address.key(blob.digest)
         self._arrival = Arrival(blob)
         self._blocks: list[bytes] = []
 
@@ -42,25 +41,28 @@ class SmallWriter:
     def commit(self) -> Blob:
         """Make the blob visible."""
         self._arrival.verify()
-        able = self._bucket.capabilities()
-        heavy = self._blob.size > UNCONDITIONAL
-        fresh = able.conditional and heavy and not self._replace
-        if not self._put(fresh=fresh):
-            if self._bucket.holds(self._blob):
-                return self._blob
-            self._put(fresh=False)  # what lies there is wrong
-        if not able.checks_bodies:
-            self._bucket.expect(self._key, self._blob)
-        self._blocks = []
-        return self._blob
+        return self._stored(self._blob)
 
-    def _put(self, *, fresh: bool) -> bool:
-        digest, size = self._blob
-        body = Body(self._blocks, size)
+    def _stored(self, blob: Blob) -> Blob:
+        able = self._bucket.capabilities()
+        heavy = blob.size > UNCONDITIONAL
+        fresh = able.conditional and heavy and not self._replace
+        if not self._put(blob, fresh=fresh):
+            if self._bucket.holds(blob):
+                return blob
+            self._put(blob, fresh=False)  # what lies there is wrong
+        if not able.checks_bodies:
+            self._bucket.expect(self._bucket.address.key(blob.digest), blob)
+        self._blocks = []
+        return blob
+
+    def _put(self, blob: Blob, *, fresh: bool) -> bool:
+        key = self._bucket.address.key(blob.digest)
+        body = Body(self._blocks, blob.size)
         try:
-            return self._bucket.objects.put(self._key, body, digest, fresh=fresh)
+            return self._bucket.objects.put(key, body, blob.digest, fresh=fresh)
         except Broken:
             # A server may refuse in the midst of a body and hang up.
-            if fresh and self._bucket.objects.head(self._key) is not None:
+            if fresh and self._bucket.objects.head(key) is not None:
                 return False
             raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncer.store.directory import DirectoryStore
-from tests.contracts.blob_store import BlobStoreContract
+from tests.contracts.blob_receive import BlobReceiveContract
 from tests.fakes import FakeClock
 from tests.fakes_blobs import FakeBlobStore
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from syncer.ports import BlobStore
 
 
-class TestFakeBlobStore(BlobStoreContract):
+class TestFakeBlobStore(BlobReceiveContract):
     """The store that other tests work with."""
 
     @pytest.fixture
@@ -37,7 +37,7 @@ class TestFakeBlobStore(BlobStoreContract):
         return FakeBlobStore(store.disk, FakeClock(datetime.now(UTC)))
 
 
-class TestDirectoryStore(BlobStoreContract):
+class TestDirectoryStore(BlobReceiveContract):
     """The embedded store."""
 
     root: Path

@@ -26,7 +26,9 @@ from syncer.errors import (
     Truncated,
 )
 from syncer.model.blobs import Blob, Leftover, blob_key
+from syncer.store import unnamed
 from syncer.store.directory import DirectoryStore
+from tests.contracts.blob_receive import TICKET, dropped, received
 from tests.contracts.blob_store import (
     SMALL,
     assert_absent,
@@ -271,6 +273,87 @@ class TestLocks:
 
         assert all(file.exists() for file in files)
         assert store.leftovers() == [left]
+
+
+@pytest.fixture
+def _another_boot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Have the kernel tell another boot than it did."""
+    monkeypatch.setattr(unnamed, "_BOOT", tmp_path / "boot_id")
+    (tmp_path / "boot_id").write_text("7d3f8f2e-another-boot\n")
+    unnamed._boot.cache_clear()  # noqa: SLF001 - the file is read once a process
+    yield
+    unnamed._boot.cache_clear()  # noqa: SLF001 - as above
+
+
+class TestUnnamed:
+    """Parts of what has only a ticket: no digest tells whether they are right."""
+
+    def test_a_ticket_and_a_blob_of_one_name_do_not_meet(
+        self, store: DirectoryStore, part: Path
+    ) -> None:
+        """A part that waits for its digest is not taken for one without."""
+        begun(store, BLOB, SMALL[:-1])
+
+        with store.receive(BLOB.digest, BLOB.size) as writer:
+            assert writer.offset == 0
+            assert len(list(part.parent.iterdir())) == 2
+
+        assert [left.place for left in store.leftovers()] == [part.name]
+
+    def test_a_part_of_another_length_is_not_continued(
+        self, store: DirectoryStore
+    ) -> None:
+        """What upstream declares otherwise now is another file."""
+        dropped(store, 5000, b"!" * 1000)
+
+        assert received(store, SMALL) == BLOB
+
+        (left,) = store.leftovers()
+        assert (left.digest, left.size) == (TICKET, 1000)
+
+    @pytest.mark.parametrize("told", [True, False])
+    def test_a_part_does_not_outlive_the_boot(
+        self, store: DirectoryStore, request: pytest.FixtureRequest, *, told: bool
+    ) -> None:
+        """What a power cut made of it nobody knows: it waits to be swept."""
+        dropped(store, BLOB.size, SMALL[:1000])
+        request.getfixturevalue("_another_boot")
+        if not told:  # nor does it where the kernel has no name for it
+            unnamed._BOOT.unlink()  # noqa: SLF001 - the file of the fixture
+
+        with store.receive(TICKET, BLOB.size) as writer:
+            assert writer.offset == 0
+            writer.write(SMALL[:10])
+        with store.receive(TICKET, BLOB.size) as writer:
+            assert writer.offset == 10
+
+        left, other = store.leftovers()
+        assert {left.size, other.size} == {1000, 10}
+        for each in (left, other):
+            assert each.digest == TICKET
+            store.discard(each)
+        assert store.leftovers() == []
+
+    def test_a_failed_fsync_makes_nothing_visible(self, store: DirectoryStore) -> None:
+        """The digest is known, the bytes are not on the disk: all begins anew."""
+        with store.receive(TICKET, BLOB.size) as writer:
+            writer.write(SMALL)
+            assert writer.seal() == BLOB.digest
+            with failing("fsync", errno.EIO), pytest.raises(PermanentError):
+                writer.commit()
+
+        assert_absent(store, BLOB)
+        assert store.leftovers() == []
+        assert received(store, SMALL) == BLOB
+
+    def test_a_full_disk_is_told_before_the_first_byte(
+        self, store: DirectoryStore
+    ) -> None:
+        """A file that the disk cannot hold is not begun."""
+        with pytest.raises(NoSpace, match="nothing new is started"):
+            dropped(store, 1 << 60, b"")
+
+        assert store.leftovers() == []
 
 
 class TestFaults:

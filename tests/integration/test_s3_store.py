@@ -33,6 +33,7 @@ from syncer.errors import (
 from syncer.limits import Room
 from syncer.model.blobs import Upload, blob_key
 from syncer.store import s3_copy, s3_http, s3_objects
+from tests.contracts.blob_receive import TICKET, filled, received
 from tests.contracts.blob_store import (
     SMALL,
     assert_absent,
@@ -50,6 +51,7 @@ from tests.servers import s3_faults
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from syncer.ports.blobs import UnnamedWriter
     from tests.servers.s3 import S3Server
     from tests.servers.s3_proxy import S3Proxy
 
@@ -372,6 +374,127 @@ def test_a_completed_upload_is_not_sent_again(
 
     assert not any("partNumber" in each.line for each in s3_proxy.requests)
     assert content(store, blob) == LARGE
+    assert store.leftovers() == []
+
+
+def test_what_was_named_once_is_not_received_again(
+    proxied: S3Rig, s3_proxy: S3Proxy
+) -> None:
+    """A copy that is refused costs the next run a look at the bytes, no upload."""
+    store = proxied.open()
+    blob = blob_of(DIRECT)
+    s3_proxy.fault(f"^PUT .*{blob_key(blob.digest)}", s3_faults.storage_full())
+    with pytest.raises(NoSpace):
+        received(store, DIRECT)
+    assert_absent(store, blob)
+    assert proxied.listed() == [proxied.address.staging_key(TICKET)]
+    s3_proxy.heal()
+    s3_proxy.forget()
+
+    with proxied.open().receive(TICKET, blob.size) as writer:
+        assert writer.offset == blob.size
+        assert writer.seal() == blob.digest
+        assert writer.commit() == blob
+
+    assert not any("partNumber" in each.line for each in s3_proxy.requests)
+    assert content(store, blob) == DIRECT
+    assert store.leftovers() == []
+
+
+@pytest.mark.parametrize("body", [SMALL, DIRECT], ids=["put", "stage"])
+def test_a_lost_answer_does_no_harm_to_what_is_received(
+    proxied: S3Rig, s3_proxy: S3Proxy, body: bytes
+) -> None:
+    """What the server has put together is read back where nobody heard of it."""
+    store = proxied.open()
+    stored(store, b"the server is known")
+    match = "^PUT" if body is SMALL else "^POST .*uploadId"
+    s3_proxy.fault(match, s3_faults.lost_answer(), times=1)
+
+    assert received(store, body) == blob_of(body)
+
+    reads = f"GET /{proxied.address.bucket}/{proxied.address.staging_key(TICKET)}"
+    looked = [each.line for each in s3_proxy.requests if each.line == reads]
+    assert len(looked) == (body is DIRECT)
+    assert content(store, blob_of(body)) == body
+    assert store.leftovers() == []
+    assert proxied.log.rows == {}
+
+
+@pytest.mark.parametrize("size", [2 << 20, PART + 1000], ids=["put", "stage"])
+def test_what_was_damaged_is_replaced_by_what_is_received(
+    rig: S3Rig, size: int
+) -> None:
+    """That our mark is on what lies below the digest says nothing of its bytes."""
+    body = made(size)
+    blob = blob_of(body)
+    rig.server.client().put_object(
+        Bucket=rig.address.bucket,
+        Key=rig.address.key(blob.digest),
+        Body=b"!" + body[1:],
+        Metadata={"sha256": blob.digest},
+    )
+    store = rig.open()
+    assert store.find(blob.digest) == blob
+
+    assert received(store, body) == blob
+
+    assert content(store, blob) == body
+
+
+def test_what_changes_after_its_digest_was_told_is_not_named(rig: S3Rig) -> None:
+    """The copy is of the version that was hashed, or it is none."""
+    store = rig.open()
+    blob = blob_of(DIRECT)
+
+    with store.receive(TICKET, blob.size) as writer:
+        assert filled(writer, DIRECT).seal() == blob.digest
+        rig.plant(f"incoming/{TICKET}", b"!" * blob.size)
+        with pytest.raises(Unavailable):
+            writer.commit()
+
+    assert list(store.blobs()) == []
+
+
+def test_an_upload_that_was_swept_is_told(rig: S3Rig) -> None:
+    """A transfer that somebody discards ends by an error, and the next begins anew."""
+    store = rig.open()
+    blob = blob_of(LARGE)
+
+    with pytest.raises(Unavailable), store.receive(TICKET, blob.size) as writer:
+        swept(rig, writer)
+
+    assert list(store.blobs()) == []
+    with store.receive(TICKET, blob.size) as writer:
+        assert writer.offset == 0
+
+
+def swept(rig: S3Rig, writer: UnnamedWriter) -> None:
+    """Go on with a transfer whose upload is discarded half-way."""
+    writer.write(LARGE[:PART])
+    other = rig.open()
+    (left,) = other.leftovers()
+    assert (left.digest, left.size) == (TICKET, PART)
+    other.discard(left)
+    filled(writer, LARGE).seal()
+
+
+def test_a_refused_part_keeps_what_came_before(
+    proxied: S3Rig, s3_proxy: S3Proxy
+) -> None:
+    """The next writer goes on after the last part that the server took."""
+    store = proxied.open()
+    s3_proxy.fault("^PUT .*partNumber=2", s3_faults.storage_full())
+
+    with pytest.raises(NoSpace):
+        received(store, LARGE)
+
+    s3_proxy.heal()
+    with store.receive(TICKET, len(LARGE)) as writer:
+        assert writer.offset == PART
+        assert filled(writer, LARGE).seal() == blob_of(LARGE).digest
+        writer.commit()
+    assert content(store, blob_of(LARGE)) == LARGE
     assert store.leftovers() == []
 
 
