@@ -31,6 +31,4 @@ class FakeLfs:
             pace=Pace(None, clock.monotonic, stop.wait),
             lanes=lambda _host: 2,
         )
-        self.transfers = Transfers(
-            self.blobs, self.index, self.source, clock, stop, limits
-        )
+        self.transfers = Transfers(self.blobs, self.index, clock, stop, limits)

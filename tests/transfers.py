@@ -5,24 +5,32 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from syncer.limits import Pace, Room
-from syncer.model.lfs import LfsEndpoint
+from syncer.model.lfs import LfsEndpoint, LfsPointer
 from syncer.model.names import RepoName
-from syncer.sync.transfer import TransferJob, TransferLimits, Transfers
+from syncer.sync.transfer import (
+    AssetBook,
+    LfsBook,
+    LfsOrigin,
+    TransferJob,
+    TransferLimits,
+    Transfers,
+)
 from tests.fakes import FakeClock
-from tests.fakes_blobs import FakeBlobStore, FakeLfsSource
+from tests.fakes_blobs import FakeBlobStore, FakeLfsSource, digest_for
 from tests.fakes_index import FakeBlobIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from syncer.errors import SyncerError
     from syncer.model.blobs import StoredBlob
-    from syncer.model.lfs import LfsObject, LfsPointer
+    from syncer.model.lfs import Grant, LfsObject
     from syncer.ports import Clock, ProgressSink
     from syncer.sync.transfer import TransferResult
 
@@ -131,7 +139,7 @@ class Bench:
         room = Room(self.room, self.stop)
         limits = TransferLimits(self.workers, room, self.pace, self.lanes)
         self.transfers = Transfers(
-            self.store, self.index, self.source, clock or self.clock, self.stop, limits
+            self.store, self.index, clock or self.clock, self.stop, limits
         )
 
     def __enter__(self) -> Self:
@@ -154,8 +162,39 @@ class Bench:
     ) -> TransferResult:
         """Bring some objects for a mirror."""
         endpoint = LfsEndpoint(f"https://{name.host}/{name.owner}/{name.name}.git")
-        job = TransferJob(mirror_id, name, endpoint, wanted)
+        source = LfsOrigin(self.source, name, endpoint)
+        book = LfsBook(self.index, mirror_id)
+        job = TransferJob(mirror_id, name, source, wanted, book)
         return self.transfers.run(job, sink)
+
+    def bring(  # noqa: PLR0913 - as many as a job has
+        self,
+        *wanted: LfsPointer,
+        labels: Mapping[str, str] | None = None,
+        unnamed: Iterable[LfsPointer] = (),
+        lenient: bool = True,
+        mirror_id: int = 1,
+        name: RepoName = NAME,
+        sink: ProgressSink | None = None,
+    ) -> TransferResult:
+        """Bring some assets for a mirror."""
+        endpoint = LfsEndpoint(f"https://{name.host}/{name.owner}/{name.name}.git")
+        job = TransferJob(
+            mirror_id,
+            name,
+            LfsOrigin(self.source, name, endpoint),
+            wanted,
+            AssetBook(labels or {}),
+            frozenset(pointer.oid for pointer in unnamed),
+            lenient,
+        )
+        return self.transfers.run(job, sink)
+
+    def ticket(self, body: bytes, number: int = 0) -> LfsPointer:
+        """Have an asset upstream whose digest nobody was told, and name it."""
+        ticket = digest_for(b"asset %d of " % number + body)
+        self.source.objects[ticket] = body
+        return LfsPointer(ticket, len(body))
 
     def row(self, pointer: LfsPointer, mirror_id: int = 1) -> LfsObject:
         """Return what is recorded of an object."""
@@ -164,6 +203,33 @@ class Bench:
     def blob(self, pointer: LfsPointer) -> StoredBlob:
         """Return what is recorded of an object's bytes."""
         return self.index.find([pointer.oid])[pointer.oid]
+
+
+@contextmanager
+def gated(bench: Bench) -> Iterator[threading.Event]:
+    """Stop every download before its first block, until the event is set."""
+    gate, opened = threading.Event(), bench.source.open
+
+    @contextmanager
+    def open_late(name: RepoName, grant: Grant, offset: int) -> Iterator[object]:
+        with opened(name, grant, offset) as blocks:
+            assert gate.wait(LONG)
+            yield blocks
+
+    bench.source.open = open_late  # type: ignore[method-assign,assignment] # late
+    try:
+        yield gate
+    finally:
+        gate.set()
+
+
+def until_opened(bench: Bench, number: int) -> None:
+    """Wait until so many downloads are open, and a little longer."""
+    deadline = time.monotonic() + LONG
+    while bench.source.open_now < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    time.sleep(0.05)
 
 
 def in_background(work: Callable[[], _T]) -> Callable[[], _T]:

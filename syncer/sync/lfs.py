@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from syncer.model.lfs import LfsState, LfsTally
 from syncer.model.mirrors import Held
-from syncer.sync.transfer import TransferJob
+from syncer.sync.transfer import LfsBook, LfsOrigin, TransferJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -78,8 +78,10 @@ def bring(  # noqa: PLR0913, PLR0917 - what is wanted, and for whom
 
     Its claims end with it, however it ends.  Raises as `Transfers.run`.
     """
-    endpoint = world.lfs.endpoint(state.name, repository.lfs_url(incoming))
-    job = TransferJob(state.id, state.name, endpoint, wanted)
+    endpoint = world.lfs.endpoint(state.source, repository.lfs_url(incoming))
+    source = LfsOrigin(world.lfs, state.source, endpoint)
+    book = LfsBook(world.index, state.id)
+    job = TransferJob(state.id, state.source, source, wanted, book)
     try:
         return world.transfers.run(job, progress).tally, endpoint.note
     finally:

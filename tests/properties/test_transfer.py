@@ -14,6 +14,7 @@ from syncer.errors import (
     IntegrityError,
     NotFound,
     OverQuota,
+    ProtocolError,
     RateLimited,
     SyncerError,
     Truncated,
@@ -189,3 +190,107 @@ def test_every_object_is_accounted_for(
         # Where there was nothing to download, an old part waits for `gc`.
         held = {digest_for(s.body) for s in everyone if s.stored or s.indexed}
         assert {each.digest for each in bench.store.leftovers()} <= held
+
+
+ASSET_FAULTS: list[SyncerError] = [
+    *FAULTS,
+    ProtocolError("a page of HTML"),
+    RateLimited("come back later", retry_after=timedelta(hours=1)),
+]
+
+
+@dataclass(frozen=True)
+class File:
+    """One asset: whether its digest is known, and what befalls its download."""
+
+    body: bytes
+    named: bool
+    upstream: bool
+    poisoned: bool
+    stored: bool
+    cuts: list[tuple[int, SyncerError]]
+
+
+files = st.builds(
+    File,
+    st.builds(
+        lambda number, length: number.to_bytes(4, "big") * length,
+        st.integers(0, 2**32 - 1),
+        st.sampled_from([0, 1, 10, 70_000]),
+    ),
+    st.booleans(),
+    st.sampled_from([True, True, True, False]),
+    st.sampled_from([False, False, False, True]),
+    st.sampled_from([False, False, True]),
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, BLOCK, 3 * BLOCK]), st.sampled_from(ASSET_FAULTS)
+        ),
+        max_size=6,
+    ),
+)
+
+
+def published(bench: Bench, number: int, file: File) -> LfsPointer:
+    """Have an asset upstream, with all that befalls it, and name it."""
+    if file.named:
+        pointer = bench.source.add(file.body)
+    else:
+        pointer = bench.ticket(file.body, number)
+    if not file.upstream:
+        del bench.source.objects[pointer.oid]
+    if file.poisoned:
+        bench.source.bodies[pointer.oid] = file.body + b"?"
+    if file.stored:
+        bench.store.put(file.body)
+    for after, error in file.cuts:
+        bench.source.cut(pointer.oid, after, error)
+    return pointer
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(files, max_size=12, unique_by=lambda file: file.body),
+    st.lists(st.sampled_from(BATCH_FAULTS), max_size=3),
+    st.sampled_from([1, 4]),
+)
+def test_every_asset_is_answered_for(
+    everyone: list[File], batch_errors: list[SyncerError], workers: int
+) -> None:
+    """Each is right, or missing with a reason, or failed with an error: one of them.
+
+    Only right bytes are visible, below their own digest, claimed and recorded; and
+    with a healthy upstream a second run brings all.
+    """
+    with Bench(workers=workers) as bench:
+        wanted = {published(bench, n, f): f for n, f in enumerate(everyone)}
+        tickets = [pointer for pointer, file in wanted.items() if not file.named]
+        bench.source.batch_errors.extend(batch_errors)
+
+        result = bench.bring(*wanted, unnamed=tickets)
+
+        refused = {each.pointer.oid for each in result.missing}
+        ended = [*result.arrived, *refused, *result.failed]
+        assert sorted(ended) == sorted(pointer.oid for pointer in wanted)
+        assert result.untried <= result.failed.keys()
+        assert result.over_quota <= refused
+        for pointer, file in wanted.items():
+            if pointer.oid in result.arrived:
+                assert result.arrived[pointer.oid] == Blob(*pointer_to(file.body))
+        digests = {blob.digest for blob in result.arrived.values()}
+        assert bench.index.find(digests).keys() == digests
+        assert bench.index.claimed(digests) == digests
+        stored = {digest_for(file.body) for file in everyone if file.stored}
+        assert {blob.digest for blob in bench.store.blobs()} == digests | stored
+
+        bench.source.bodies.clear()
+        bench.source.cuts.clear()
+        bench.source.batch_errors.clear()
+        for pointer, file in wanted.items():
+            bench.source.objects[pointer.oid] = file.body
+        again = bench.bring(*wanted, unnamed=tickets)
+        assert again.arrived == {
+            pointer.oid: Blob(*pointer_to(file.body))
+            for pointer, file in wanted.items()
+        }
+        assert (again.missing, again.failed) == ((), {})

@@ -15,10 +15,11 @@ import pytest
 from syncer.errors import AccessDenied, Interrupted, RateLimited
 from syncer.model.lfs import BATCH, LfsState
 from syncer.model.names import RepoName
+from syncer.sync.transfer import AssetBook
 from syncer.sync.transfer.meter import Meter
 from tests.fakes import FakeClock
 from tests.fakes_blobs import pointer_to
-from tests.transfers import LONG, Bench, in_background
+from tests.transfers import LONG, Bench, gated, in_background, until_opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,24 +35,6 @@ def bodies(number: int, length: int = 100) -> list[bytes]:
     return [n.to_bytes(4, "big") * (length // 4) for n in range(number)]
 
 
-@contextmanager
-def gated(bench: Bench) -> Iterator[threading.Event]:
-    """Stop every download before its first block, until the event is set."""
-    gate, opened = threading.Event(), bench.source.open
-
-    @contextmanager
-    def open_late(name: RepoName, grant: Grant, offset: int) -> Iterator[object]:
-        with opened(name, grant, offset) as blocks:
-            assert gate.wait(LONG)
-            yield blocks
-
-    bench.source.open = open_late  # type: ignore[method-assign,assignment] # late
-    try:
-        yield gate
-    finally:
-        gate.set()
-
-
 class Slow(list[int]):
     """Takes its time with each block."""
 
@@ -63,15 +46,6 @@ class Slow(list[int]):
         """Note a block."""
         super().append(size)
         time.sleep(self._pause)
-
-
-def until_opened(bench: Bench, number: int) -> None:
-    """Wait until so many downloads are open, and a little longer."""
-    deadline = time.monotonic() + LONG
-    while bench.source.open_now < number:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    time.sleep(0.05)
 
 
 def test_threads_and_hosts_are_bounded() -> None:
@@ -350,7 +324,7 @@ def test_a_rate_is_that_of_late() -> None:
     """What came long ago does not count."""
     told: list[Progress] = []
     clock = FakeClock()
-    meter = Meter(told.append, clock, [pointer_to(b"x" * 1000)])
+    meter = Meter(told.append, clock, AssetBook({}), [pointer_to(b"x" * 1000)])
     for _ in range(10):
         meter.receive(500)
         meter.tell(())

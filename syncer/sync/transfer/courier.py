@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from syncer.errors import (
@@ -17,56 +16,23 @@ from syncer.errors import (
     Unavailable,
 )
 from syncer.model.blobs import Blob
-from syncer.model.lfs import Delivered, Delivery, Grant
+from syncer.model.lfs import Grant
 from syncer.sync.transfer.deposit import of_store, opened
+from syncer.sync.transfer.endings import Proof, fetched, linked, missing, over_quota
 from syncer.sync.transfer.patience import Attempts
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
-    from syncer.limits import Pace, Room
-    from syncer.model.lfs import LfsEndpoint, LfsPointer
-    from syncer.model.names import RepoName
-    from syncer.ports import BlobStore, BlobWriter, Clock, LfsSource
+    from syncer.model.lfs import LfsPointer
+    from syncer.ports import BlobWriter
+    from syncer.sync.transfer.claims import Claims
+    from syncer.sync.transfer.endings import Ending
+    from syncer.sync.transfer.job import TransferJob
+    from syncer.sync.transfer.means import Means
 
 #: Seconds between two looks at whether to go on, while waiting.
 _TICK = 0.25
-#: Codes of HTTP that mean an allowance is used up.
-_QUOTA_CODES = {507, 509}
-
-
-class Proof(Enum):
-    """How we know that a blob is in the store."""
-
-    KNOWN = auto()  # the index says so
-    SEEN = auto()  # the store says so; the index does not know yet
-    HASHED = auto()  # its bytes have just been read and found right
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How the transfer of one object ended; `proof` when it is present."""
-
-    delivered: Delivered
-    proof: Proof | None = None
-    over_quota: bool = False
-
-
-def linked(pointer: LfsPointer, proof: Proof) -> Ending:
-    """Return the ending of an object that the store had."""
-    return Ending(Delivered(pointer, Delivery.LINKED), proof)
-
-
-def missing(pointer: LfsPointer, reason: str, code: int = 0) -> Ending:
-    """Return the ending of an object that upstream does not give."""
-    delivered = Delivered(pointer, Delivery.MISSING, reason)
-    return Ending(delivered, over_quota=code in _QUOTA_CODES)
-
-
-def over_quota(pointer: LfsPointer, reason: str) -> Ending:
-    """Return the ending of an object for which the owner's allowance is spent."""
-    return Ending(Delivered(pointer, Delivery.MISSING, reason), over_quota=True)
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +44,10 @@ class Item:
     """
 
     grant: Grant
+    #: Its oid is a ticket: the digest is not known.
+    unnamed: bool = False
+    #: What another run found the digest behind the ticket to be.
+    told: str | None = None
     #: What the store has below its name is known to be bad.
     replace: bool = False
     #: Whether the store may have it: then it is asked first.
@@ -90,6 +60,17 @@ class Item:
     @property
     def pointer(self) -> LfsPointer:
         return self.grant.pointer
+
+    @property
+    def digest(self) -> str | None:
+        """Its digest, as far as it is known."""
+        return self.told if self.unnamed else self.grant.pointer.oid
+
+    @property
+    def key(self) -> str:
+        """What it is in hand by: a pointer may name a digest like a ticket."""
+        oid = self.grant.pointer.oid
+        return f"ticket {oid}" if self.unnamed else oid
 
 
 class _Refused(Exception):
@@ -109,14 +90,9 @@ class Courier:
     blocks and while waiting.
     """
 
-    name: RepoName
-    endpoint: LfsEndpoint
-    blobs: BlobStore
-    source: LfsSource
-    clock: Clock
-    stop: threading.Event
-    room: Room
-    pace: Pace
+    job: TransferJob
+    means: Means
+    claims: Claims
     check: Callable[[], None]
 
     def bring(self, item: Item) -> Ending:
@@ -125,46 +101,68 @@ class Courier:
         Raises:
             StoreFault: the store failed; the part that arrived can be continued.
             IntegrityError: upstream sent wrong bytes twice; nothing stays.
-            SyncerError: of `LfsSource`, when patience is at an end.
+            SyncerError: of `Source`, when patience is at an end.
         """
         self.check()
         pointer = item.pointer
-        if item.look and not item.replace:
-            with of_store():
-                found = self.blobs.find(pointer.oid)
-            if found == Blob(*pointer):
-                return linked(pointer, Proof.SEEN)
+        if self._is_there(item):
+            return linked(pointer, Proof.SEEN, item.told)
         try:
-            self._download_right(item)
+            digest = self._download_right(item)
         except _Refused as exc:
             return missing(pointer, exc.reason, exc.code)
         except OverQuota as exc:
             return over_quota(pointer, str(exc))
-        return Ending(Delivered(pointer, Delivery.FETCHED), Proof.HASHED)
+        return fetched(pointer, digest)
 
-    def _download_right(self, item: Item) -> None:
+    def _is_there(self, item: Item) -> bool:
+        """Ask the store, where it may have the object."""
+        digest = item.digest
+        if digest is None or not item.look or item.replace:
+            return False
+        if item.unnamed:
+            self.claims.make([digest])
+        with of_store():
+            found = self.means.blobs.find(digest)
+        return found == Blob(digest, item.pointer.size)
+
+    def _download_right(self, item: Item) -> str | None:
+        """Download an object; return its digest where that was not known."""
         try:
-            self._download(item, replace=item.replace)
+            return self._download(item, replace=item.replace)
         except IntegrityError:
             # A part from an earlier process may have been stale: once more, all.
             item.done = 0
             self.check()
-            self._download(item, replace=True)
+            return self._download(item, replace=True)
 
-    def _download(self, item: Item, *, replace: bool) -> None:
-        pointer = item.pointer
-        with (
-            self.room.taken(self.blobs.footprint(pointer.size)),
-            opened(self.blobs, pointer, replace=replace) as writer,
-        ):
-            item.done = writer.offset
+    def _download(self, item: Item, *, replace: bool) -> str | None:
+        blobs, (oid, size) = self.means.blobs, item.pointer
+        with self.means.room.taken(blobs.footprint(size)):
+            if item.unnamed:
+                # Wrong bytes leave nothing below a ticket: nothing to replace.
+                return self._receive(item)
+            with opened(blobs.write(oid, size, replace=replace)) as writer:
+                self._fill(item, writer)
+                with of_store():
+                    writer.commit()
+        return None
+
+    def _receive(self, item: Item) -> str:
+        """Download what has only a ticket, and return its digest."""
+        with opened(self.means.blobs.receive(*item.pointer)) as writer:
             self._fill(item, writer)
             with of_store():
-                writer.commit()
+                digest = writer.seal()
+            # Visible and not claimed, it could be taken for one that nobody needs.
+            self.claims.make([digest])
+            with of_store():
+                return writer.commit().digest
 
     def _fill(self, item: Item, writer: BlobWriter) -> None:
         """Read until the writer has all bytes, over as many requests as it takes."""
-        size, now = item.pointer.size, self.clock.monotonic
+        size, now = item.pointer.size, self.means.clock.monotonic
+        item.done = writer.offset
         attempts = Attempts(item.pointer.oid, writer.offset, now())
         stale = self._is_past(item.grant)
         while writer.offset < size:
@@ -178,40 +176,45 @@ class Courier:
 
     def _read(self, item: Item, writer: BlobWriter) -> None:
         """Read one answer as far as it goes."""
-        size = item.pointer.size
+        (oid, size), pace = item.pointer, self.means.pace
         try:
-            with self.source.open(self.name, item.grant, writer.offset) as blocks:
+            with self.job.source.open(item.grant, writer.offset) as blocks:
                 for block in blocks:
                     item.received += len(block)
                     with of_store():
                         writer.write(block)
                     item.done = writer.offset
-                    self.pace.pay(len(block))
+                    pace.pay(len(block))
                     self.check()
         except NotFound as exc:
             # Of the object's own address: the store's errors have another class.
             raise _Refused(str(exc)) from exc
         if writer.offset < size:
-            msg = f"{self.name} sent {writer.offset} of {size} bytes of an LFS object"
+            what = self.job.book.one(oid)
+            msg = f"{self.job.name} sent {writer.offset} of {size} bytes of {what}"
             raise Truncated(msg)
 
     def _renewed(self, item: Item) -> Grant:
         """Ask once more for an object whose grant counts no longer."""
-        reply = self.source.batch(self.name, self.endpoint, [item.pointer])
+        reply = self.job.source.batch([item.pointer])
         for answer in reply:
             if answer.pointer != item.pointer:
                 continue
             if isinstance(answer, Grant):
                 return answer
             raise _Refused(answer.reason, answer.code)
-        msg = f"{self.name} did not answer for the LFS object {item.pointer.oid}"
+        book = self.job.book
+        label = book.label(item.pointer.oid)
+        msg = f"{self.job.name} did not answer for the {book.noun} {label}"
         raise ProtocolError(msg)
 
     def _is_past(self, grant: Grant) -> bool:
-        return grant.expires is not None and grant.expires <= self.clock.monotonic()
+        return (
+            grant.expires is not None and grant.expires <= self.means.clock.monotonic()
+        )
 
     def _wait(self, left: float) -> None:
         while left > 0:
-            self.stop.wait(min(left, _TICK))
+            self.means.stop.wait(min(left, _TICK))
             self.check()
             left -= _TICK

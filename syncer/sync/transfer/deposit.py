@@ -1,25 +1,25 @@
-"""The blob store as a transfer sees it: its errors are told from upstream's.
+"""The blob store and its index as a transfer sees them: their errors are marked.
 
-Both sides raise the same classes.  What the store raises ends a whole run, what
+Upstream raises the same classes.  What is raised here ends a whole run, what
 upstream raises concerns one object.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from syncer.errors import IntegrityError, Interrupted, SyncerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
-    from syncer.model.lfs import LfsPointer
-    from syncer.ports import BlobStore, BlobWriter
+_W = TypeVar("_W")
 
 
 class StoreFault(Exception):
-    """The store raised `error`; never leaves the transfer."""
+    """The store or the index raised `error`; never leaves the transfer."""
 
     def __init__(self, error: SyncerError) -> None:
         super().__init__(str(error))
@@ -28,7 +28,7 @@ class StoreFault(Exception):
 
 @contextmanager
 def of_store() -> Iterator[None]:
-    """Mark what the store raises.
+    """Mark what the store, or the index of what it has, raises.
 
     Wrong bytes are not its fault, nor is a stop.
     """
@@ -41,11 +41,8 @@ def of_store() -> Iterator[None]:
 
 
 @contextmanager
-def opened(
-    blobs: BlobStore, pointer: LfsPointer, *, replace: bool
-) -> Iterator[BlobWriter]:
-    """Open a writer, as `BlobStore.write` does; its own errors are marked."""
-    context = blobs.write(pointer.oid, pointer.size, replace=replace)
+def opened(context: AbstractContextManager[_W]) -> Iterator[_W]:
+    """Enter a context of the store's; its own errors are marked, no others."""
     with of_store():
         writer = context.__enter__()
     try:

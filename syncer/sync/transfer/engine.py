@@ -1,9 +1,12 @@
-"""Moves LFS objects from upstream into the blob store, each verified on its way.
+"""Moves LFS objects and assets from upstream into the blob store, each verified.
 
     wanted ──claim──> known? ──batch──> granted ──> in the store? ──> download
                                    └─ refused            │               │
                                          │               └── linked      └─ fetched
                                          └──── missing       (a row for each)
+
+An asset whose digest nobody knows is downloaded first and claimed then, before it
+is visible.
 
 One pass: network, digest, store.  What is in memory, on its way and asked ahead is
 bounded; what was brought is written down while the rest is under way.
@@ -16,16 +19,16 @@ from typing import TYPE_CHECKING
 
 from syncer.sync.transfer.inhand import InHand
 from syncer.sync.transfer.lanes import Lanes
-from syncer.sync.transfer.passage import Means, Passage
+from syncer.sync.transfer.means import Means
+from syncer.sync.transfer.passage import Passage
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from syncer.limits import Pace, Room
-    from syncer.model.lfs import Delivered, LfsEndpoint, LfsPointer, LfsTally
-    from syncer.model.names import RepoName
-    from syncer.ports import BlobIndex, BlobStore, Clock, LfsSource, ProgressSink
+    from syncer.ports import BlobIndex, BlobStore, Clock, ProgressSink
+    from syncer.sync.transfer.job import TransferJob, TransferResult
 
 
 @dataclass(frozen=True)
@@ -42,32 +45,13 @@ class TransferLimits:
     lanes: Callable[[str], int]
 
 
-@dataclass(frozen=True, slots=True)
-class TransferJob:
-    """What one mirror's run wants, and where to ask for it."""
-
-    mirror_id: int
-    name: RepoName
-    endpoint: LfsEndpoint
-    wanted: Sequence[LfsPointer]
-
-
-@dataclass(frozen=True, slots=True)
-class TransferResult:
-    """What became of it: every object is present, or in `missing` with a reason."""
-
-    tally: LfsTally
-    missing: tuple[Delivered, ...]
-
-
 class Transfers:
     """Moves objects for all runs of a process, in threads that they share."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the ports that bytes and facts meet in
+    def __init__(
         self,
         blobs: BlobStore,
         index: BlobIndex,
-        source: LfsSource,
         clock: Clock,
         stop: threading.Event,
         limits: TransferLimits,
@@ -75,7 +59,6 @@ class Transfers:
         self._means = Means(
             blobs,
             index,
-            source,
             clock,
             stop,
             limits.room,
@@ -85,20 +68,21 @@ class Transfers:
         )
 
     def run(self, job: TransferJob, on_progress: ProgressSink | None) -> TransferResult:
-        """Bring every wanted object, or record that upstream does not give it.
+        """Bring every wanted object, or learn that upstream does not give it.
 
-        Whatever ends a run, what it brought until then is kept and recorded.  The
-        claims it makes stay: `BlobIndex.release` is the caller's.
+        The blobs are recorded, and the endings in the job's book.  Whatever ends a
+        run, what it brought until then is kept and recorded.  The claims it makes
+        stay: `BlobIndex.release` is the caller's.
 
         Raises:
             IntegrityError: upstream sent wrong bytes for some objects; all others
                 are here.
             Interrupted: the stop event was set; parts are kept.
-            SyncerError: of the batch (see `LfsSource`), of the store, or of an
-                object that did not come although it was tried again.
+            SyncerError: of the batch (see `Source`), of the store, or of an object
+                that did not come although it was tried again.  Of a lenient job
+                only what the store or the index raises.
         """
-        ledger = Passage(self._means, job, on_progress).run()
-        return TransferResult(ledger.tally, ledger.missing)
+        return Passage(self._means, job, on_progress).run()
 
     def close(self) -> None:
         """End the threads; the runs have ended, or are told to by the stop event."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from syncer.sync.transfer.courier import Ending
+    from syncer.sync.transfer.endings import Ending
 
 
 class Waiter(NamedTuple):
@@ -27,7 +27,7 @@ class Waiter(NamedTuple):
 
 
 class InHand:
-    """The blobs that threads of this process are bringing."""
+    """The blobs that threads of this process are bringing, each by `Item.key`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,29 +49,32 @@ class InHand:
             with self._lock:
                 self._listeners = [s for s in self._listeners if s is not arrivals]
 
-    def take(self, digest: str, waiter: Waiter) -> bool:
+    def take(self, key: str, waiter: Waiter) -> bool:
         """Take a blob in hand; False, and `waiter` is kept, if another has it."""
         with self._lock:
-            if digest in self._waiters:
-                self._waiters[digest].append(waiter)
+            if key in self._waiters:
+                self._waiters[key].append(waiter)
                 return False
-            self._waiters[digest] = []
+            self._waiters[key] = []
             return True
 
-    def leave(self, digest: str, *, arrived: bool) -> list[Waiter]:
-        """Take a blob out of hand; return who waited for it."""
+    def leave(self, key: str, arrived: str | None) -> list[Waiter]:
+        """Take a blob out of hand; return who waited for it.
+
+        `arrived` is its digest if it did.
+        """
         with self._lock:
-            if arrived:
+            if arrived is not None:
                 for arrivals in self._listeners:
-                    arrivals.add(digest)
-            return self._waiters.pop(digest)
+                    arrivals.add(arrived)
+            return self._waiters.pop(key)
 
     def drop(self, owner: object) -> int:
         """Forget the waiters of an owner; return how many there were."""
         dropped = 0
         with self._lock:
-            for digest, waiters in self._waiters.items():
+            for key, waiters in self._waiters.items():
                 kept = [each for each in waiters if each.owner is not owner]
                 dropped += len(waiters) - len(kept)
-                self._waiters[digest] = kept
+                self._waiters[key] = kept
         return dropped

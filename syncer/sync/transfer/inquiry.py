@@ -1,4 +1,4 @@
-"""What one run asks of an LFS server: batch after batch, patiently."""
+"""What one run asks of its source: batch after batch, patiently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from syncer.errors import (
     Unavailable,
 )
 from syncer.model.lfs import Grant
-from syncer.sync.transfer.courier import missing, over_quota
+from syncer.sync.transfer.endings import missing, over_quota
 from syncer.sync.transfer.patience import Attempts
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from syncer.model.lfs import BatchReply, LfsPointer
-    from syncer.ports import Clock, LfsSource
-    from syncer.sync.transfer import TransferJob
-    from syncer.sync.transfer.courier import Ending
+    from syncer.ports import Clock
     from syncer.sync.transfer.crew import Crew
+    from syncer.sync.transfer.endings import Ending
+    from syncer.sync.transfer.job import TransferJob
     from syncer.sync.transfer.plan import Plan
 
     class Listener(Protocol):
@@ -41,16 +41,14 @@ if TYPE_CHECKING:
 class Inquiry:
     """Asks for what is planned; one batch is open at a time."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - who is asked, what for, and who hears
+    def __init__(
         self,
-        source: LfsSource,
         clock: Clock,
         job: TransferJob,
         plan: Plan,
         crew: Crew,
         listener: Listener,
     ) -> None:
-        self._source = source
         self._clock = clock
         self._job = job
         self._plan = plan
@@ -71,10 +69,9 @@ class Inquiry:
         if self._is_open or not self._plan or self.wait > 0:
             return
         batch = self._plan.batch()
-        job = self._job
         self._is_open = True
         self._crew.ask(
-            partial(self._source.batch, job.name, job.endpoint, batch),
+            partial(self._job.source.batch, batch),
             partial(self._answered, batch),
             partial(self._not_answered, batch),
         )
@@ -99,7 +96,8 @@ class Inquiry:
                 reason, code = answer.reason, answer.code
                 self._listener.ended(missing(answer.pointer, reason, code))
         if unanswered:
-            msg = f"{self._job.name} did not answer for {len(unanswered)} LFS objects"
+            noun = self._job.book.noun
+            msg = f"{self._job.name} did not answer for {len(unanswered)} {noun}s"
             self._give_up(ProtocolError(msg))
 
     def _not_answered(self, batch: Sequence[LfsPointer], error: BaseException) -> None:

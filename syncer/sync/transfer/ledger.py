@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncer.model.blobs import NEVER, Blob, StoredBlob
-from syncer.model.lfs import Delivered, Delivery, LfsObject, LfsState, LfsTally
-from syncer.sync.transfer.courier import Proof
-from syncer.sync.transfer.patience import ask_again
+from syncer.model.blobs import NEVER, StoredBlob
+from syncer.model.lfs import Delivered, Delivery, LfsTally
+from syncer.sync.transfer.endings import Proof
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from syncer.model.names import RepoName
+    from syncer.model.blobs import Blob
     from syncer.ports import BlobIndex, Clock
-    from syncer.sync.transfer.courier import Ending
+    from syncer.sync.transfer.endings import Ending
+    from syncer.sync.transfer.job import TransferJob
 
 #: So many endings are written together, or those of so many seconds.
 _MOST = 300
@@ -29,17 +29,18 @@ _LONGEST = 1.0
 class Ledger:
     """The endings of one run's objects."""
 
-    def __init__(
-        self, index: BlobIndex, mirror_id: int, name: RepoName, clock: Clock
-    ) -> None:
+    def __init__(self, index: BlobIndex, clock: Clock, job: TransferJob) -> None:
         self._index = index
-        self._mirror_id = mirror_id
-        self._name = name
         self._clock = clock
+        self._job = job
+        # Not of a hundred thousand LFS objects, which have their rows.
+        self._tells = job.book.hands_back or job.lenient
         self._unwritten: list[Ending] = []
         self._since = 0.0
         self._counts = dict.fromkeys(Delivery, 0)
         self._missing: list[Delivered] = []
+        self._over_quota: set[str] = set()
+        self._arrived: dict[str, Blob] = {}
         #: Bytes that were downloaded.
         self.received = 0
 
@@ -59,6 +60,16 @@ class Ledger:
         """What upstream does not give."""
         return tuple(self._missing)
 
+    @property
+    def over_quota(self) -> frozenset[str]:
+        """The oids of what is missing because an allowance is spent."""
+        return frozenset(self._over_quota)
+
+    @property
+    def arrived(self) -> Mapping[str, Blob]:
+        """What is present, by oid, where the caller is told of it."""
+        return self._arrived
+
     def add(self, ending: Ending) -> None:
         """Note how one object ended."""
         if not self._unwritten:
@@ -67,6 +78,10 @@ class Ledger:
         self._counts[ending.delivered.how] += 1
         if ending.delivered.how is Delivery.MISSING:
             self._missing.append(ending.delivered)
+            if ending.over_quota:
+                self._over_quota.add(ending.delivered.pointer.oid)
+        elif self._tells:
+            self._arrived[ending.delivered.pointer.oid] = ending.blob
 
     def write_due(self) -> None:
         """Write down what has waited long enough, or is enough."""
@@ -83,15 +98,7 @@ class Ledger:
         endings, self._unwritten = self._unwritten, []
         now = self._clock.now()
         self._record(endings, now)
-        oids = [each.delivered.pointer.oid for each in endings if each.proof is None]
-        before = self._index.known(self._mirror_id, oids) if oids else {}
-        self._index.link(
-            self._mirror_id,
-            [
-                _linked(each, before.get(each.delivered.pointer.oid), now)
-                for each in endings
-            ],
-        )
+        self._job.book.enter(endings, now)
 
     def _record(self, endings: Sequence[Ending], now: datetime) -> None:
         """Record the blobs that the index does not know."""
@@ -99,31 +106,12 @@ class Ledger:
         seen = [each for each in endings if each.proof is Proof.SEEN]
         if seen:
             # Another run may have brought them since; it knows more than we do.
-            known = self._index.find([e.delivered.pointer.oid for e in seen])
-            seen = [e for e in seen if e.delivered.pointer.oid not in known]
+            known = self._index.find([each.blob.digest for each in seen])
+            seen = [each for each in seen if each.blob.digest not in known]
         if hashed or seen:
             self._index.stored([self._stored(each, now) for each in (*hashed, *seen)])
 
     def _stored(self, ending: Ending, now: datetime) -> StoredBlob:
-        blob = Blob(*ending.delivered.pointer)
         if ending.proof is Proof.HASHED:
-            return StoredBlob(blob, now, now, str(self._name))
-        return StoredBlob(blob, now, NEVER)
-
-
-def _linked(ending: Ending, before: LfsObject | None, now: datetime) -> LfsObject:
-    """Return the row of an object, given what was known of it before."""
-    pointer = ending.delivered.pointer
-    if ending.proof is not None:
-        return LfsObject(pointer, LfsState.PRESENT, since=now)
-    since, tries = now, 1
-    if before is not None and before.state is not LfsState.PRESENT:
-        since, tries = before.since or now, before.tries + 1
-    return LfsObject(
-        pointer,
-        LfsState.MISSING,
-        ending.delivered.reason,
-        since,
-        ask_again(pointer.oid, tries, now, over_quota=ending.over_quota),
-        tries,
-    )
+            return StoredBlob(ending.blob, now, now, str(self._job.name))
+        return StoredBlob(ending.blob, now, NEVER)

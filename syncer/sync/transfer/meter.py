@@ -12,24 +12,28 @@ if TYPE_CHECKING:
 
     from syncer.model.lfs import LfsPointer
     from syncer.ports import Clock, ProgressSink
+    from syncer.sync.transfer.books import Book
     from syncer.sync.transfer.courier import Item
 
-_STEP = "LFS objects"
 #: Seconds between two reports.
 INTERVAL = 0.2
 #: Seconds that a rate is measured over.
 _WINDOW = 5.0
 _LEAST = 2
-_SHORT = 10  # digits of an oid that a person reads
 
 
 class Meter:
     """Tells a sink how far one run's objects are; does nothing without one."""
 
     def __init__(
-        self, sink: ProgressSink | None, clock: Clock, wanted: Collection[LfsPointer]
+        self,
+        sink: ProgressSink | None,
+        clock: Clock,
+        book: Book,
+        wanted: Collection[LfsPointer],
     ) -> None:
         self._sink = sink
+        self._book = book
         self._clock = clock
         self._objects = len(wanted)
         self._bytes = sum(pointer.size for pointer in wanted)
@@ -66,13 +70,13 @@ class Meter:
                 largest = item
         self._sink(
             Progress(
-                _STEP,
+                f"{self._book.noun}s",
                 min(done, self._bytes),
                 self._bytes,
                 received,
                 self._rate(now, received),
                 (self._ended, self._objects),
-                None if largest is None else _current(largest),
+                None if largest is None else self._current(largest),
             )
         )
 
@@ -85,7 +89,6 @@ class Meter:
         then, before = self._samples[0]
         return (received - before) / (now - then) if now > then else 0.0
 
-
-def _current(item: Item) -> tuple[str, int, int]:
-    oid, size = item.pointer
-    return oid[:_SHORT], item.done, size
+    def _current(self, item: Item) -> tuple[str, int, int]:
+        oid, size = item.pointer
+        return self._book.short(oid), item.done, size

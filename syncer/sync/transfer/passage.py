@@ -7,64 +7,41 @@ to the store, and hand back what follows as calls for the calling thread.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from syncer.errors import (
-    IntegrityError,
-    Interrupted,
-    Unavailable,
-)
+from syncer.errors import IntegrityError, Interrupted
 from syncer.model.blobs import NEVER
 from syncer.model.lfs import BATCH
-from syncer.sync.transfer.courier import Courier, Ending, Item, Proof, linked, missing
+from syncer.sync.transfer.claims import Claims
+from syncer.sync.transfer.courier import Courier, Item
 from syncer.sync.transfer.crew import Crew
-from syncer.sync.transfer.deposit import of_store
+from syncer.sync.transfer.deposit import StoreFault, of_store
+from syncer.sync.transfer.endings import Ending, Proof, linked, of_known
 from syncer.sync.transfer.failures import Failures
 from syncer.sync.transfer.inhand import Waiter
 from syncer.sync.transfer.inquiry import Inquiry
+from syncer.sync.transfer.job import TransferResult
 from syncer.sync.transfer.ledger import Ledger
 from syncer.sync.transfer.meter import INTERVAL, Meter
 from syncer.sync.transfer.plan import Plan
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Sequence
 
-    from syncer.limits import Pace, Room
     from syncer.model.blobs import StoredBlob
-    from syncer.model.lfs import Grant, LfsPointer
-    from syncer.ports import BlobIndex, BlobStore, Clock, LfsSource, ProgressSink
-    from syncer.sync.transfer import TransferJob
-    from syncer.sync.transfer.inhand import InHand
-    from syncer.sync.transfer.lanes import Lanes
+    from syncer.model.lfs import Grant
+    from syncer.ports import ProgressSink
+    from syncer.sync.transfer.job import TransferJob
+    from syncer.sync.transfer.means import Means
 
 log = logging.getLogger(__name__)
 
 #: So many unknown objects are asked for one by one, not by a survey of the store.
 _HANDFUL = 8
-#: Seconds between two looks at blobs that are being removed, and to the last.
-_CLAIM_TICK = 0.2
-_CLAIM_PATIENCE = 30.0
 #: Waits, in seconds and their number, for threads to see that a run has ended.
 _LEAVE_TICK = 0.1
 _LEAVE_TICKS = 18
-
-
-@dataclass(frozen=True)
-class Means:
-    """What all runs share."""
-
-    blobs: BlobStore
-    index: BlobIndex
-    source: LfsSource
-    clock: Clock
-    stop: threading.Event
-    room: Room
-    pace: Pace
-    lanes: Lanes
-    in_hand: InHand
 
 
 class Passage:
@@ -76,28 +53,17 @@ class Passage:
         self._means = means
         self._job = job
         self._plan = Plan(job.wanted)
-        self._ledger = Ledger(means.index, job.mirror_id, job.name, means.clock)
-        self._meter = Meter(on_progress, means.clock, self._plan.objects)
-        self._failures = Failures(job.name)
-        self._courier = Courier(
-            job.name,
-            job.endpoint,
-            means.blobs,
-            means.source,
-            means.clock,
-            means.stop,
-            means.room,
-            means.pace,
-            self._check,
-        )
+        self._ledger = Ledger(means.index, means.clock, job)
+        self._meter = Meter(on_progress, means.clock, job.book, self._plan.objects)
+        self._failures = Failures(job)
+        self._claims = Claims(means, job, self._check)
+        self._courier = Courier(job, means, self._claims, self._check)
         self._known: dict[str, StoredBlob] = {}
         self._survey: frozenset[str] | None = None
         #: What other runs have brought since.
         self._arrivals: set[str] = set()
         self._crew = Crew(means.lanes, means.in_hand, job.name.host)
-        self._inquiry = Inquiry(
-            means.source, means.clock, job, self._plan, self._crew, self
-        )
+        self._inquiry = Inquiry(means.clock, job, self._plan, self._crew, self)
         self._under_way: dict[str, Item] = {}
         #: The store is being asked what it has; nothing begins before it answers.
         self._surveying = False
@@ -106,16 +72,15 @@ class Passage:
         #: What is under way ends between two blocks.
         self._cancelled = False
 
-    def run(self) -> Ledger:
+    def run(self) -> TransferResult:
         """Bring everything, as `Transfers.run` says."""
-        oids = [pointer.oid for pointer in self._plan.objects]
-        if not oids:
-            return self._ledger
+        if not self._plan:
+            return self._result()
+        named = [p.oid for p in self._plan.objects if p.oid not in self._job.unnamed]
         with self._means.in_hand.heard() as self._arrivals:
             try:
-                self._claim(oids)
-                self._known = self._means.index.find(oids)
-                self._look_around(oids)
+                if named:
+                    self._prepare(named)
                 while self._crew or self._plan:
                     self._step()
                 self._ledger.write()
@@ -124,23 +89,31 @@ class Passage:
                 raise
         self._meter.tell((), last=True)
         self._failures.raise_worst()
-        return self._ledger
+        return self._result()
 
-    def _claim(self, oids: Sequence[str]) -> None:
-        """Rely on blobs from here on; wait for those that are being removed."""
-        index, clock = self._means.index, self._means.clock
-        deadline = clock.monotonic() + _CLAIM_PATIENCE
-        leaving = index.claim(self._job.mirror_id, oids, clock.now())
-        while leaving:
-            if clock.monotonic() >= deadline:
-                msg = (
-                    f"{len(leaving)} LFS objects of {self._job.name} are being "
-                    "removed by `gc`; nothing was published"
-                )
-                raise Unavailable(msg, hint="the next run takes them")
-            self._means.stop.wait(_CLAIM_TICK)
-            self._check()
-            leaving = index.claim(self._job.mirror_id, leaving, clock.now())
+    def _prepare(self, oids: Sequence[str]) -> None:
+        """Rely on blobs, and only then find out which of them are here."""
+        try:
+            self._claims.make(oids)
+        except StoreFault as exc:
+            raise exc.error from exc
+        self._known = self._means.index.find(oids)
+        self._look_around(oids)
+
+    def _result(self) -> TransferResult:
+        ledger, failures, untried = self._ledger, self._failures, frozenset[str]()
+        if self._job.lenient:
+            ended = ledger.arrived.keys() | {d.pointer.oid for d in ledger.missing}
+            oids = (pointer.oid for pointer in self._plan.objects)
+            untried = failures.leave_rest(oid for oid in oids if oid not in ended)
+        return TransferResult(
+            ledger.tally,
+            ledger.missing,
+            ledger.arrived,
+            failures.left,
+            untried,
+            ledger.over_quota,
+        )
 
     def _look_around(self, oids: Sequence[str]) -> None:
         """Ask the store what it has, where one request may spare many."""
@@ -177,48 +150,57 @@ class Passage:
     def granted(self, grant: Grant) -> None:
         """Link an object, or have it brought."""
         pointer = grant.pointer
+        if pointer.oid in self._job.unnamed:
+            self._begin(Item(grant, unnamed=True))
+            return
         known = self._known.get(pointer.oid)
         bad = known is not None and known.damaged is not None
         if known is not None and not bad and known.verified > NEVER:
-            self.ended(_of_known(pointer, known))
+            self.ended(of_known(pointer, known))
             return
         # What nobody has read yet, we only believe to be there: the store knows.
         survey = self._survey
         look = known is not None or survey is None or pointer.oid in survey
-        item = Item(grant, replace=bad, look=look)
-        self._under_way[pointer.oid] = item
+        self._begin(Item(grant, replace=bad, look=look))
+
+    def _begin(self, item: Item) -> None:
+        self._under_way[item.pointer.oid] = item
         self._crew.add(partial(self._bring, item))
 
     def _bring(self, item: Item) -> None:
         """Bring an object, or leave that to the run that does; in a thread."""
-        oid, in_hand = item.pointer.oid, self._means.in_hand
+        key, in_hand = item.key, self._means.in_hand
         outcome: Ending | BaseException
         try:
             self._check(begins=True)
-            if not in_hand.take(oid, Waiter(self._crew, partial(self._follow, item))):
+            if not in_hand.take(key, Waiter(self._crew, partial(self._follow, item))):
                 return
         except BaseException as exc:  # noqa: BLE001 - the calling thread raises it
             self._note(exc)
             outcome = exc
         else:
             try:
-                if oid in self._arrivals:
+                if item.digest in self._arrivals:
                     item.look, item.replace = True, False
                 outcome = self._courier.bring(item)
             except BaseException as exc:  # noqa: BLE001 - the calling thread raises it
                 outcome = exc
             self._note(outcome)
             other = outcome if isinstance(outcome, Ending) and outcome.proof else None
-            for waiter in in_hand.leave(oid, arrived=other is not None):
+            arrived = None if other is None else other.blob.digest
+            for waiter in in_hand.leave(key, arrived):
                 waiter.go(other)
         self._crew.hand_back(partial(self._brought, item, outcome))
 
     def _follow(self, item: Item, other: Ending | None) -> None:
         """Go on with an object that another run had in hand; in its thread."""
         if other is not None and _serves(other, item):
-            ending = linked(item.pointer, other.proof or Proof.SEEN)
-            self._crew.hand_back(partial(self._brought, item, ending))
-            return
+            if not item.unnamed:
+                ending = linked(item.pointer, other.proof or Proof.SEEN)
+                self._crew.hand_back(partial(self._brought, item, ending))
+                return
+            # Not ours to rely on before it is claimed for this mirror, too.
+            item.told = other.blob.digest
         item.look = True
         try:
             self._crew.resume(partial(self._bring, item))
@@ -228,18 +210,25 @@ class Passage:
 
     def _note(self, outcome: Ending | BaseException) -> None:
         """See at once whether that is the end, before other threads go on."""
-        ends = self._halted and isinstance(outcome, Interrupted)
-        if not ends and not isinstance(outcome, (Ending, IntegrityError)):
+        if isinstance(outcome, Ending):
+            if outcome.proof is not Proof.SEEN:
+                self._failures.answered()
+        elif isinstance(outcome, IntegrityError):
+            self._failures.answered()
+        elif not (self._halted and isinstance(outcome, Interrupted)):
             self._halted = self._failures.note(outcome) or self._halted
 
     def _brought(self, item: Item, outcome: Ending | BaseException) -> None:
-        self._under_way.pop(item.pointer.oid, None)
+        pointer = item.pointer
+        self._under_way.pop(pointer.oid, None)
         self._ledger.received += item.received
         self._meter.receive(item.received)
         if isinstance(outcome, Ending):
             self.ended(outcome)
-        elif isinstance(outcome, IntegrityError) and not self._plan.retry(item.pointer):
-            self._failures.poison(item.pointer.oid, outcome)
+        elif not isinstance(outcome, IntegrityError):
+            self._failures.leave(pointer.oid, outcome)
+        elif not self._plan.retry(pointer):
+            self._failures.poison(pointer.oid, outcome)
 
     def ended(self, ending: Ending) -> None:
         """Note how an object ended."""
@@ -250,8 +239,8 @@ class Passage:
         self._meter.end(pointer)
 
     def failed(self, error: BaseException) -> None:
-        """Note an error, and whether that is the end."""
-        if self._failures.note(error):
+        """Note an error of a batch or a survey, and whether that is the end."""
+        if self._failures.note_all(error):
             self._halt()
 
     def _check(self, *, begins: bool = False) -> None:
@@ -280,16 +269,6 @@ class Passage:
         # They end by themselves, and what they leave is found by the next run.
         extra = {"repo": str(self._job.name), "tasks": len(self._crew)}
         log.warning("transfers still wait for a server", extra=extra)
-
-
-def _of_known(pointer: LfsPointer, known: StoredBlob) -> Ending:
-    """Return the ending of an object whose blob is in the store."""
-    if known.blob.size == pointer.size:
-        return linked(pointer, Proof.KNOWN)
-    reason = (
-        f"there is no such object: the one with this sha256 has {known.blob.size} bytes"
-    )
-    return missing(pointer, reason)
 
 
 def _serves(other: Ending, item: Item) -> bool:
