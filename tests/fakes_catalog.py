@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from syncer.catalog import transitions
 from syncer.errors import PermanentError, UnknownMirror
 from syncer.model.mirrors import Activity, RepoState
-from syncer.model.runs import Outcome, Stage, SyncRun, Trigger
+from syncer.model.runs import AuditEvent, Outcome, Stage, SyncRun, Trigger
+from tests.fakes_origins import Identities
+from tests.fakes_shelf import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from syncer.model.lfs import LfsCounts, LfsObject
     from syncer.model.mirrors import Held
     from syncer.model.names import RepoName
+    from syncer.model.origin import Event
+    from syncer.model.releases import ReleaseChanges
     from syncer.model.runs import (
-        AuditEvent,
         Intent,
         LagSample,
         Probe,
@@ -33,13 +36,16 @@ if TYPE_CHECKING:
 class FakeCatalog:
     """`ports.Catalog` without a database; `closed` tells whether it was closed.
 
-    `claims` and `lfs_objects` are what `FakeBlobIndex` keeps of each mirror.
+    `claims` and `lfs_objects` are what `FakeBlobIndex` keeps of each mirror,
+    `identities` what `FakeOrigins` does, and `shelf` what both indexes share.
     """
 
     def __init__(self) -> None:
         self.lock = RLock()
         self.claims: dict[int, set[str]] = {}
         self.lfs_objects: dict[int, dict[str, LfsObject]] = {}
+        self.identities = Identities()
+        self.shelf = Shelf()
         self._ids = count(1)
         self._states: dict[int, RepoState] = {}
         self._runs: dict[int, SyncRun] = {}
@@ -54,17 +60,45 @@ class FakeCatalog:
 
     def reconcile(self, wanted: Iterable[tuple[RepoName, str]], now: datetime) -> None:
         with self.lock:
+            named = {n.identity: (n, tier) for n, tier in reversed(list(wanted))}
             present = {s.name.identity: s for s in self._states.values()}
-            for name, tier in wanted:
-                state = present.pop(name.identity, None)
+            names = [name for name, _ in named.values()]
+            followed = self.identities.followed(present.values(), names)
+            for identity, (name, tier) in reversed(named.items()):
+                state = present.get(identity) or followed.get(identity)
                 if state is None:
-                    new = next(self._ids)
-                    state = RepoState(new, name, name.path, tier, added=now)
+                    state = RepoState(next(self._ids), name, "", tier, added=now)
+                    state = replace(state, path=self._free(name.path))
+                elif state.name.identity != identity:
+                    state = self._renamed(state, name, now)
                 if state.activity is Activity.REMOVED:
                     state = replace(state, activity=Activity.ACTIVE)
                 self._states[state.id] = replace(state, name=name, tier=tier)
-            for state in present.values():
-                self._states[state.id] = replace(state, activity=Activity.REMOVED)
+            for state in list(self._states.values()):
+                if state.name.identity not in named:
+                    removed = replace(state, activity=Activity.REMOVED)
+                    self._states[state.id] = removed
+
+    def _free(self, path: str) -> str:
+        taken = {state.path for state in self._states.values()}
+        stem = path.removesuffix(".git")
+        tried = (path, *(f"{stem}~{number}.git" for number in range(2, 99)))
+        return next(each for each in tried if each not in taken)
+
+    def _renamed(self, state: RepoState, name: RepoName, now: datetime) -> RepoState:
+        after, event = self.identities.renamed(state, name, now)
+        self._events.append(event)
+        return after
+
+    def by_id(self) -> dict[int, RepoState]:
+        """Return every mirror, also those that were removed."""
+        with self.lock:
+            return dict(self._states)
+
+    def put(self, state: RepoState) -> None:
+        """Store what another part of the catalog makes of a mirror."""
+        with self.lock:
+            self._states[state.id] = state
 
     def states(self) -> list[RepoState]:
         return self._sorted(
@@ -78,6 +112,9 @@ class FakeCatalog:
         for state in self._states.values():
             if state.name.identity == name.identity:
                 return state
+        holder = self.identities.holder(self._states, name)
+        if holder is not None:
+            return holder
         msg = f"the mirror {name} is not in the catalog"
         raise UnknownMirror(msg)
 
@@ -121,6 +158,8 @@ class FakeCatalog:
             self._samples = [s for s in self._samples if s.mirror_id != gone]
             self.claims.pop(gone, None)
             self.lfs_objects.pop(gone, None)
+            self.identities.purge(gone)
+            self.shelf.purge(gone)
             self._events.append(event)
 
     def accepted_objects(self, mirror_id: int) -> list[str]:
@@ -131,6 +170,7 @@ class FakeCatalog:
             for result in results:
                 if result.mirror_id in self._states:
                     self._flush(self._states[result.mirror_id], result.started)
+                    self._list(self._states[result.mirror_id], result.listed)
 
     def _flush(self, state: RepoState, at: datetime) -> None:
         if state.last_success is None or state.last_success < at:
@@ -150,6 +190,24 @@ class FakeCatalog:
                 outcome=outcome,
             )
         self._states[state.id] = state
+
+    def _list(self, state: RepoState, at: datetime | None) -> None:
+        known = state.releases
+        if at is None:
+            return
+        behind = known.behind_since
+        if behind is not None and behind <= at:
+            known = replace(known, behind_since=None)
+        if known.checked is None or known.checked <= at:
+            known = replace(known, failures=0, error=None, not_before=None, checked=at)
+        self.put(replace(state, releases=known))
+
+    def recount(self, mirror_id: int) -> None:
+        """Count a mirror's releases and assets anew."""
+        state = self._states.get(mirror_id)
+        if state is not None:
+            counts = self.shelf.counts(mirror_id)
+            self.put(replace(state, releases=replace(state.releases, counts=counts)))
 
     def note_lfs(
         self, mirror_id: int, counts: LfsCounts, scanned: datetime | None
@@ -226,6 +284,8 @@ class FakeCatalog:
 
     def intend(self, intent: Intent) -> None:
         with self.lock:
+            if intent.releases is not None:
+                self.shelf.check(intent.mirror_id, intent.releases)
             self._intents[intent.mirror_id] = intent
             run = self._runs[intent.run_id]
             self._runs[intent.run_id] = run.reached(Stage.PROMOTE)
@@ -252,10 +312,63 @@ class FakeCatalog:
             self._states[before.id] = after
             self._samples.append(transitions.lag_sample(before, "refs", intent, done))
             self._add_changes(intent, done)
-            self._add_findings(done)
-            self.claims.pop(before.id, None)
-            self._end(done)
+            if intent.releases is not None:
+                at = transitions.ended(run)
+                self._release(before, self.shelf.sound(intent.releases, at), done)
+            self._leave(done, intent.events)
             return done
+
+    def _leave(self, done: SyncRun, events: Iterable[Event]) -> None:
+        at, subject = transitions.ended(done), done.name.short
+        self._events.extend(
+            AuditEvent(at, "upstream", each.action, subject, each.detail, each.alarming)
+            for each in events
+        )
+        self._add_findings(done)
+        self.claims.pop(done.mirror_id, None)
+        self._end(done)
+
+    def publish_releases(
+        self, run: SyncRun, changes: ReleaseChanges, events: Sequence[Event]
+    ) -> SyncRun:
+        with self.lock:
+            before = self._states[run.mirror_id]
+            stored = self._runs.get(run.id)
+            if stored is not None and stored.generation:
+                return replace(run, stage=Stage.RECORD, generation=stored.generation)
+            if stored is None or stored.outcome is not None:
+                msg = f"run {run.id} is not open; nothing was published"
+                raise PermanentError(msg)
+            self.shelf.check(before.id, changes)
+            after = transitions.released(before, run)
+            done = replace(
+                run,
+                stage=Stage.RECORD,
+                generation=after.generation,
+                ended=transitions.ended(run),
+            )
+            self._states[before.id] = after
+            self._release(before, changes, done)
+            self._leave(done, events)
+            return done
+
+    def _release(
+        self, before: RepoState, changes: ReleaseChanges, done: SyncRun
+    ) -> None:
+        stored = self.shelf.records.get(before.id, {})
+        for record in changes.records:
+            old = stored.get(record.release.id)
+            if old is not None:
+                tags = old.release.tag, record.release.tag
+                self.identities.follow(before.id, *tags)
+        self.shelf.write(before.id, changes)
+        self.recount(before.id)
+        after = self._states[before.id]
+        listed = transitions.listed(after.releases, changes)
+        self._states[before.id] = replace(after, releases=listed)
+        sample = transitions.release_sample(before, changes, done)
+        if sample is not None:
+            self._samples.append(sample)
 
     def _add_changes(self, intent: Intent, run: SyncRun) -> None:
         if not intent.first:
@@ -334,8 +447,19 @@ class FakeCatalog:
     def audit(self, event: AuditEvent) -> None:
         self._events.append(event)
 
-    def audit_events(self, limit: int) -> list[AuditEvent]:
-        return self._events[::-1][:limit]
+    def audit_events(
+        self,
+        limit: int,
+        *,
+        subject: str | None = None,
+        since: datetime | None = None,
+    ) -> list[AuditEvent]:
+        found = [
+            each
+            for each in self._events[::-1]
+            if subject in {None, each.subject} and (since is None or each.at >= since)
+        ]
+        return found[:limit]
 
     def host_capabilities(self) -> dict[str, str]:
         return dict(self._capabilities)

@@ -9,6 +9,7 @@ from syncer.catalog import transitions
 from syncer.errors import PermanentError
 from syncer.model.blobs import REMOVAL, Blob, StoredBlob, Upload, check_digest
 from syncer.model.lfs import LfsCounts, LfsState
+from syncer.model.releases import AssetState
 from tests.fakes_catalog import FakeCatalog
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncer.model.lfs import LfsObject
+    from syncer.model.releases import AssetRecord, ReleaseRecord
 
 
 class FakeBlobIndex:
@@ -30,8 +32,9 @@ class FakeBlobIndex:
         self._lock = self._catalog.lock
         self._claims = self._catalog.claims
         self._objects = self._catalog.lfs_objects
-        self._blobs: dict[str, StoredBlob] = {}
-        self._removing: dict[str, datetime] = {}
+        self._shelf = self._catalog.shelf
+        self._blobs = self._shelf.blobs
+        self._removing = self._shelf.removing
         self._uploads: dict[str, Upload] = {}
 
     def claim(
@@ -65,7 +68,7 @@ class FakeBlobIndex:
                 )
                 self._removing.pop(digest, None)
                 if old.damaged is not None:
-                    self._turn(digest, LfsState.PRESENT, each.stored, None)
+                    self._heal(digest, each.stored)
 
     def find(self, digests: Iterable[str]) -> dict[str, StoredBlob]:
         with self._lock:
@@ -98,6 +101,11 @@ class FakeBlobIndex:
     def _count(self, mirror_id: int) -> None:
         scanned = self._catalog.scanned(mirror_id)
         self._catalog.note_lfs(mirror_id, self.counts(mirror_id), scanned)
+
+    def asset_blobs(self, mirror_id: int) -> list[Blob]:
+        with self._lock:
+            needed = self._shelf.needed(mirror_id)
+            return sorted(self._blobs[digest].blob for digest in needed)
 
     def objects(self, mirror_id: int) -> list[LfsObject]:
         with self._lock:
@@ -142,18 +150,38 @@ class FakeBlobIndex:
                 old = self._blobs[digest]
                 self._blobs[digest] = replace(old, verified=at, damaged=None)
                 if old.damaged is not None:
-                    self._turn(digest, LfsState.PRESENT, at, None)
+                    self._heal(digest, at)
 
     def damaged(self, digest: str, at: datetime, reason: str) -> int:
         with self._lock:
             old = self._blobs.get(digest)
             if old is not None and old.damaged is None:
                 self._blobs[digest] = replace(old, damaged=at)
-            return self._turn(digest, LfsState.DAMAGED, at, reason)
+            owners = self._turn(digest, LfsState.DAMAGED, at, reason)
+
+            def turned(_: ReleaseRecord, each: AssetRecord) -> AssetRecord:
+                return _lost(each, digest, at, reason)
+
+            self._turn_assets(digest, turned)
+            return len(set(owners) | self._shelf.owners(digest))
+
+    def _heal(self, digest: str, at: datetime) -> None:
+        def turned(_: ReleaseRecord, each: AssetRecord) -> AssetRecord:
+            return _found(each, digest, at)
+
+        self._turn(digest, LfsState.PRESENT, at, None)
+        self._turn_assets(digest, turned)
+
+    def _turn_assets(
+        self, digest: str, turned: Callable[[ReleaseRecord, AssetRecord], AssetRecord]
+    ) -> None:
+        for mirror_id in self._shelf.owners(digest):
+            self._shelf.turn(mirror_id, turned)
+            self._catalog.recount(mirror_id)
 
     def _turn(
         self, digest: str, state: LfsState, at: datetime, reason: str | None
-    ) -> int:
+    ) -> list[int]:
         owners = self._owners(digest)
         retry_at = None if state is LfsState.PRESENT else at
         for mirror_id in owners:
@@ -161,7 +189,7 @@ class FakeBlobIndex:
             new = replace(old, state=state, reason=reason, since=at, retry_at=retry_at)
             self._objects[mirror_id][digest] = transitions.linked(old, new)
             self._count(mirror_id)
-        return len(owners)
+        return owners
 
     def _owners(self, digest: str) -> list[int]:
         return [
@@ -186,7 +214,7 @@ class FakeBlobIndex:
 
     def _is_relied_on(self, digest: str) -> bool:
         claimed = any(digest in digests for digests in self._claims.values())
-        return claimed or bool(self._owners(digest))
+        return claimed or bool(self._owners(digest) or self._shelf.owners(digest))
 
     def _free(self, chosen: Callable[[StoredBlob], bool]) -> list[Blob]:
         old = sorted(
@@ -251,3 +279,24 @@ class FakeBlobIndex:
         with self._lock:
             found = self._uploads.values()
             return sorted(found, key=lambda upload: (upload.started, upload.key))
+
+
+def _lost(each: AssetRecord, digest: str, at: datetime, reason: str) -> AssetRecord:
+    if each.blob != digest:
+        return each
+    if each.state not in {AssetState.PRESENT, AssetState.DAMAGED}:
+        return each
+    return replace(
+        each,
+        state=AssetState.DAMAGED,
+        reason=reason,
+        since=each.since if each.state is AssetState.DAMAGED else at,
+        retry_at=at if each.gone is None else None,
+    )
+
+
+def _found(each: AssetRecord, digest: str, at: datetime) -> AssetRecord:
+    if each.blob != digest or each.state is not AssetState.DAMAGED:
+        return each
+    here = replace(each, state=AssetState.PRESENT, since=at)
+    return transitions.recorded(here)

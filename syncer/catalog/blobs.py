@@ -10,11 +10,22 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, case, delete, exists, literal, or_, select, update
+from sqlalchemy import (
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from syncer.catalog.blob_tables import blob, lfs_object, upload
 from syncer.catalog.blob_tables import claim as claims
 from syncer.catalog.bulk import Among, change, insert, rows
+from syncer.catalog.release_tables import asset
 from syncer.model.blobs import REMOVAL, Blob, StoredBlob, Upload
 
 if TYPE_CHECKING:
@@ -24,8 +35,15 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
 _b = blob.c
-_NEEDED = exists().where(lfs_object.c.blob == _b.digest)
-_CLAIMED = exists().where(claims.c.digest == _b.digest)
+_RELIED_ON = (
+    exists().where(lfs_object.c.blob == _b.digest),
+    # Tombstones too, until their bytes are given up.
+    exists().where(asset.c.blob == _b.digest),
+    exists().where(asset.c.attestation == _b.digest),
+    exists().where(claims.c.digest == _b.digest),
+)
+# One condition each: Postgres looks each up for all blobs at once then.
+_FREE = and_(*(~each for each in _RELIED_ON))
 _AMONG = Among(_b.digest)
 _BLOB = select(_b.digest, _b.size)
 
@@ -84,7 +102,7 @@ def claimed(conn: Connection, digests: Iterable[str]) -> frozenset[str]:
 
 def orphans(conn: Connection, digests: Iterable[str]) -> frozenset[str]:
     """Return which digests are neither known nor claimed; what is needed is known."""
-    unknown = set(digests) - {row[0] for row in rows(conn, _KNOWN, digests)}
+    unknown = set(digests) - known(conn, digests)
     return frozenset(unknown - claimed(conn, unknown))
 
 
@@ -128,6 +146,11 @@ def find(conn: Connection, digests: Iterable[str]) -> dict[str, StoredBlob]:
     }
 
 
+def known(conn: Connection, digests: Iterable[str]) -> set[str]:
+    """Return which digests have a row, be they damaged or being removed."""
+    return {row[0] for row in rows(conn, _KNOWN, digests)}
+
+
 def reliable(conn: Connection, digests: Iterable[str]) -> set[str]:
     """Return which blobs are in the store as far as we know, to stay there."""
     return {row[0] for row in rows(conn, _RELIABLE, digests)}
@@ -151,15 +174,15 @@ def damaged(conn: Connection, digest: str, at: datetime) -> None:
 def condemn(conn: Connection, now: datetime) -> list[Blob]:
     """Condemn what nothing needs; take back what something needs again."""
     kept = update(blob).where(_b.condemned.is_not(None), _b.removing.is_(None))
-    conn.execute(kept.where(or_(_NEEDED, _CLAIMED)).values(condemned=None))
-    free = update(blob).where(_b.condemned.is_(None), ~_NEEDED, ~_CLAIMED)
+    conn.execute(kept.where(or_(*_RELIED_ON)).values(condemned=None))
+    free = update(blob).where(_b.condemned.is_(None), _FREE)
     found = conn.execute(free.values(condemned=now).returning(_b.digest, _b.size))
     return sorted(Blob(*row) for row in found)
 
 
 def to_condemn(conn: Connection) -> list[Blob]:
     """Return what `condemn` would."""
-    free = _BLOB.where(_b.condemned.is_(None), ~_NEEDED, ~_CLAIMED)
+    free = _BLOB.where(_b.condemned.is_(None), _FREE)
     return [Blob(*row) for row in conn.execute(free.order_by(_b.digest))]
 
 
@@ -182,7 +205,7 @@ def seize(conn: Connection, before: datetime, now: datetime, limit: int) -> list
 def _removable(
     conn: Connection, old: ColumnElement[bool], limit: int | None
 ) -> list[Blob]:
-    free = _BLOB.where(_b.condemned.is_not(None), old, ~_NEEDED, ~_CLAIMED)
+    free = _BLOB.where(_b.condemned.is_not(None), old, _FREE)
     first = free.order_by(_b.condemned, _b.digest).limit(limit)
     return [Blob(*row) for row in conn.execute(first)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
@@ -122,21 +123,19 @@ def lag_samples(conn: Connection, since: datetime) -> list[LagSample]:
 
 def audit(conn: Connection, event: AuditEvent) -> None:
     """Append an event."""
-    conn.execute(
-        insert(audit_event).values(
-            at=event.at,
-            actor=event.actor,
-            action=event.action,
-            subject=event.subject,
-            detail=event.detail,
-        )
-    )
+    conn.execute(insert(audit_event).values(asdict(event)))
 
 
-def audit_events(conn: Connection, limit: int) -> list[AuditEvent]:
-    """Return the latest events, newest first."""
+def audit_events(
+    conn: Connection, limit: int, subject: str | None, since: datetime | None
+) -> list[AuditEvent]:
+    """Return the latest events, newest first: of one subject, since an instant."""
     c = audit_event.c
-    latest = select(c.at, c.actor, c.action, c.subject, c.detail)
+    latest = select(c.at, c.actor, c.action, c.subject, c.detail, c.alarming)
+    if subject is not None:
+        latest = latest.where(c.subject == subject)
+    if since is not None:
+        latest = latest.where(c.at >= since)
     found = conn.execute(latest.order_by(c.id.desc()).limit(limit))
     return [AuditEvent(*row) for row in found]
 

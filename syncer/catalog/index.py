@@ -1,13 +1,13 @@
 """The blob index in the catalog's database: one public call, one transaction.
 
-The statements are in `blobs` and `lfs`.
+The statements are in `blobs`, `lfs` and `assets`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncer.catalog import blobs, lfs
+from syncer.catalog import assets, blobs, lfs
 from syncer.catalog.transactions import Transactional
 
 if TYPE_CHECKING:
@@ -37,9 +37,11 @@ class SqlBlobIndex(Transactional):
             blobs.release(conn, mirror_id)
 
     def stored(self, blobs_: Iterable[StoredBlob]) -> None:
-        """Record that blobs are in the store, and the objects of damaged ones too."""
+        """Record that blobs are in the store, and what needs damaged ones too."""
         with self._deciding() as conn:
-            lfs.heal(conn, blobs.stored(conn, blobs_))
+            healed = blobs.stored(conn, blobs_)
+            lfs.heal(conn, healed)
+            assets.heal(conn, healed)
 
     def find(self, digests: Iterable[str]) -> dict[str, StoredBlob]:
         """Return what is known of blobs, by digest."""
@@ -50,6 +52,11 @@ class SqlBlobIndex(Transactional):
         """Record what became of a mirror's objects, and count them anew."""
         with self._deciding() as conn:
             lfs.link(conn, mirror_id, objects)
+
+    def asset_blobs(self, mirror_id: int) -> list[Blob]:
+        """Return the blobs that a mirror's assets need, by digest."""
+        with self._reading() as conn:
+            return assets.blobs_of(conn, mirror_id)
 
     def objects(self, mirror_id: int) -> list[LfsObject]:
         """Return a mirror's objects, by oid."""
@@ -84,13 +91,16 @@ class SqlBlobIndex(Transactional):
     def verified(self, digests: Iterable[str], at: datetime) -> None:
         """Record that blobs were read and are right."""
         with self._deciding() as conn:
-            lfs.heal(conn, blobs.verified(conn, list(digests), at))
+            healed = blobs.verified(conn, list(digests), at)
+            lfs.heal(conn, healed)
+            assets.heal(conn, healed)
 
     def damaged(self, digest: str, at: datetime, reason: str) -> int:
         """Record that a blob is lost or wrong; return how many mirrors need it."""
         with self._deciding() as conn:
             blobs.damaged(conn, digest, at)
-            return lfs.damage(conn, digest, at, reason)
+            owners = lfs.damage(conn, digest, at, reason)
+            return len(owners | assets.damage(conn, digest, at, reason))
 
     def condemn(self, now: datetime, *, dry_run: bool = False) -> list[Blob]:
         """Condemn every blob that no mirror needs and no run claims."""

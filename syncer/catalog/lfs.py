@@ -134,8 +134,8 @@ def _count(conn: Connection, differences: Iterable[dict[str, int]]) -> None:
         conn.execute(_COUNT, ordered)
 
 
-def damage(conn: Connection, digest: str, at: datetime, reason: str) -> int:
-    """Mark the objects that need a blob; return how many mirrors they are of."""
+def damage(conn: Connection, digest: str, at: datetime, reason: str) -> set[int]:
+    """Mark the objects that need a blob; return the mirrors that they are of."""
     return _turn(conn, digest, LfsState.DAMAGED, at, reason)
 
 
@@ -147,8 +147,8 @@ def heal(conn: Connection, healed: Mapping[str, datetime]) -> None:
 
 def _turn(
     conn: Connection, digest: str, state: LfsState, at: datetime, reason: str | None
-) -> int:
-    """Give the objects that need a blob their state; return how many there are."""
+) -> set[int]:
+    """Give the objects that need a blob their state; return whose they are."""
     owned = _OBJECT.add_columns(_o.mirror_id).where(_o.blob == digest)
     retry_at = None if state is LfsState.PRESENT else at
     counted = []
@@ -159,7 +159,7 @@ def _turn(
         _write(conn, mirror_id, {digest: new})
         counted.append(_difference(mirror_id, [old], [new]))
     _count(conn, counted)
-    return len(counted)
+    return {each["counted"] for each in counted}
 
 
 def objects(conn: Connection, mirror_id: int) -> list[LfsObject]:

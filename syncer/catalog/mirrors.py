@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, case, delete, insert, select, update
 
-from syncer.catalog import transitions
+from syncer.catalog import aliases, transitions
 from syncer.catalog.rows import STATE, held_values, read_state, state_values
 from syncer.catalog.tables import OWNED, accepted_object, mirror
 from syncer.errors import PermanentError, UnknownMirror
@@ -57,73 +57,22 @@ _FLUSH = (
     )
 )
 
-
-class Changes(NamedTuple):
-    """What would make the mirrors those of the configuration."""
-
-    added: list[dict[str, Any]]
-    updated: list[dict[str, Any]]
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.updated)
-
-
-def compare(
-    conn: Connection, wanted: Sequence[tuple[RepoName, str]], now: datetime
-) -> Changes:
-    """Return how the mirrors differ from those that are wanted."""
-    c = mirror.c
-    present = {
-        row[0]: row
-        for row in conn.execute(
-            select(c.identity, c.host, c.owner, c.name, c.tier, c.activity, c.id)
+_listed = bindparam("listed", type_=mirror.c.releases_checked.type)
+_checked, _behind = mirror.c.releases_checked, mirror.c.releases_behind
+_unlisted = _listed.is_(None)
+# The same for mirrors some of which had their releases listed with the probe.
+_FLUSH_LISTED = _FLUSH.values(
+    releases_checked=case((_unlisted | (_checked > _listed), _checked), else_=_listed),
+    releases_behind=case((_unlisted | (_behind > _listed), _behind), else_=None),
+    **{
+        column.name: case((_unlisted | (_checked > _listed), column), else_=value)
+        for column, value in (
+            (mirror.c.releases_failures, 0),
+            (mirror.c.releases_error, None),
+            (mirror.c.releases_not_before, None),
         )
-    }
-    changes = Changes([], [])
-    for name, tier in wanted:
-        row = present.pop(name.identity, None)
-        if row is None:
-            changes.added.append(_new(name, tier, now))
-            continue
-        activity = row[5] if row[5] != Activity.REMOVED else Activity.ACTIVE
-        told = (name.host, name.owner, name.name, tier, activity)
-        if told != row[1:6]:
-            changes.updated.append(_told(row[6], *told))
-    changes.updated.extend(
-        _told(row[6], *row[1:5], Activity.REMOVED)
-        for row in present.values()
-        if row[5] != Activity.REMOVED
-    )
-    return changes
-
-
-def _told(mirror_id: int, *told: str) -> dict[str, Any]:
-    columns = ("host", "owner", "name", "tier", "activity")
-    return {"mirror_id": mirror_id, **dict(zip(columns, told, strict=True))}
-
-
-def _new(name: RepoName, tier: str, now: datetime) -> dict[str, Any]:
-    return {
-        "identity": name.identity,
-        "host": name.host,
-        "owner": name.owner,
-        "name": name.name,
-        "path": name.path,
-        "tier": tier,
-        "activity": Activity.ACTIVE,
-        "added": now,
-        **dict.fromkeys(("ref_count", "generation", "failures", "packs", "size"), 0),
-        **dict.fromkeys(("rate_hour", "rate_day", "rate_fortnight"), 0.0),
-    }
-
-
-def apply(conn: Connection, changes: Changes) -> None:
-    """Write what `compare` found."""
-    if changes.updated:
-        by_id = update(mirror).where(mirror.c.id == bindparam("mirror_id"))
-        conn.execute(by_id, changes.updated)
-    if changes.added:
-        conn.execute(insert(mirror), changes.added)
+    },
+)
 
 
 def states(conn: Connection) -> list[RepoState]:
@@ -132,12 +81,16 @@ def states(conn: Connection) -> list[RepoState]:
 
 
 def state(conn: Connection, name: RepoName) -> RepoState:
-    """Return the mirror of this name.
+    """Return the mirror of this name, else the one that had it, or has it upstream.
 
     Raises:
         UnknownMirror: there is none.
     """
-    return _one(conn, STATE.where(mirror.c.identity == name.identity), name.short)
+    row = conn.execute(STATE.where(mirror.c.identity == name.identity)).one_or_none()
+    if row is not None:
+        return read_state(row)
+    holder = aliases.holder(conn, name.identity)
+    return _one(conn, STATE.where(mirror.c.id == holder), name.short)
 
 
 def owned_state(conn: Connection, mirror_id: int) -> RepoState:
@@ -228,8 +181,16 @@ def flush(conn: Connection, results: Sequence[ProbeResult]) -> None:
     By id, so that two flushes at once wait for each other instead of
     locking each other out.
     """
-    rows = sorted((result.mirror_id, result.started) for result in results)
-    conn.execute(_FLUSH, [{"mirror_id": id_, "probed": at} for id_, at in rows])
+    rows = [
+        {"mirror_id": each.mirror_id, "probed": each.started, "listed": each.listed}
+        for each in sorted(results, key=_by_id)
+    ]
+    is_listed = any(each.listed is not None for each in results)
+    conn.execute(_FLUSH_LISTED if is_listed else _FLUSH, rows)
+
+
+def _by_id(result: ProbeResult) -> tuple[int, datetime]:
+    return result.mirror_id, result.started
 
 
 def maintained(conn: Connection, mirror_id: int, at: datetime, size: int) -> None:

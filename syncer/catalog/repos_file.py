@@ -8,36 +8,70 @@ Where the file's lines cannot be told apart for sure, the edit is refused.
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
 import re
-import tempfile
 import tomllib
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from syncer.errors import (
-    ConfigError,
-    InvalidName,
-    NoSpace,
-    PermanentError,
-    UnknownMirror,
-)
-from syncer.model.names import RepoName
+from syncer.errors import ConfigError, InvalidName, UnknownMirror
+from syncer.model.names import OwnerName, RepoName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _HEADER = re.compile(r"\s*\[")
-_REPO = re.compile(r"""\s*\[\[\s*["']?repo["']?\s*\]\]""")
-_REPO_PART = re.compile(r"""\s*\[+\s*["']?repo["']?\s*\.""")
 _COMMENT = re.compile(r"\s*#")
 _BY_HAND = "edit the file by hand"
+
+
+class _List(NamedTuple):
+    """One of the lists in the file: its key, and how its names are read."""
+
+    key: str
+    noun: str
+    parse: Callable[[str], RepoName | OwnerName]
+    header: re.Pattern[str]
+    part: re.Pattern[str]
+
+    @classmethod
+    def of(
+        cls, key: str, noun: str, parse: Callable[[str], RepoName | OwnerName]
+    ) -> _List:
+        quoted = rf"""["']?{key}["']?"""
+        header = re.compile(rf"\s*\[\[\s*{quoted}\s*\]\]")
+        return cls(key, noun, parse, header, re.compile(rf"\s*\[+\s*{quoted}\s*\."))
+
+    def identity(self, entry: object) -> str | None:
+        """Return an entry's identity; None if its name is not one."""
+        if not isinstance(entry, dict):
+            return None
+        try:
+            return self.parse(str(entry.get("name", ""))).identity
+        except InvalidName:
+            return None
+
+    def entries(self, text: str) -> list[Any]:
+        """Return what the file lists.
+
+        Raises:
+            ConfigError: the text is not TOML, or has something else there.
+        """
+        try:
+            entries = tomllib.loads(text).get(self.key, [])
+        except tomllib.TOMLDecodeError as exc:
+            msg = f"the file is not TOML, and was not edited: {exc}"
+            raise ConfigError(msg) from exc
+        if not isinstance(entries, list):
+            msg = f"`{self.key}` is not a list of tables; the file was not edited"
+            hint = f"every {self.noun} starts with [[{self.key}]]"
+            raise ConfigError(msg, hint=hint)
+        return entries
+
+
+_REPOS = _List.of("repo", "repository", RepoName.parse)
+_OWNERS = _List.of("owner", "owner", OwnerName.parse)
 
 
 def add(text: str, entries: Iterable[tuple[RepoName, str | None]]) -> str:
@@ -48,18 +82,11 @@ def add(text: str, entries: Iterable[tuple[RepoName, str | None]]) -> str:
     Raises:
         ConfigError: the text is not TOML, or lists one of them already.
     """
-    entries = list(entries)
-    repos = _repos(text)
-    _refuse_duplicates(repos, entries)
     added = [
-        {"name": name.short} | ({} if tier is None else {"tier": tier})
+        (name, {"name": name.short} | ({} if tier is None else {"tier": tier}))
         for name, tier in entries
     ]
-    if not _is_tables(text, repos):
-        edited = _add_to_array(text, added)
-    else:
-        edited = _add_tables(text, added)
-    return _checked(edited, [*repos, *added])
+    return _add(text, _REPOS, added)
 
 
 def remove(text: str, name: RepoName) -> str:
@@ -69,103 +96,97 @@ def remove(text: str, name: RepoName) -> str:
         ConfigError: the text is not TOML.
         UnknownMirror: it does not list the repository.
     """
-    repos = _repos(text)
-    gone = [i for i, repo in enumerate(repos) if _identity(repo) == name.identity]
-    if not gone:
-        msg = f"{name} is not in the list; nothing was removed"
-        raise UnknownMirror(msg, hint="`syncer list` shows what is")
-    edited = text
-    for index in reversed(gone):
-        if _is_tables(edited, repos):
-            edited = _remove_table(edited, index)
-        else:
-            edited = _remove_from_array(edited, index)
-        del repos[index]
-    return _checked(edited, repos)
+    return _remove(text, _REPOS, name, "`syncer list` shows what is")
 
 
-def edit(path: Path, change: Callable[[str], str]) -> None:
-    """Replace a file's text by what `change` makes of it, whole or not at all.
-
-    A symbolic link is followed; mode and owner stay.  Another `edit` at the
-    same time waits for this one.
+def add_owner(text: str, name: OwnerName, keys: Mapping[str, object]) -> str:
+    """Return `text` with an owner added below the last one, with these keys.
 
     Raises:
-        NoSpace: there is no room; the file is as it was.
-        PermanentError: it cannot be read or written, and is as it was.
+        ConfigError: the text is not TOML, or lists the owner already.
     """
-    target = Path(os.path.realpath(path))
-    try:
-        with _held(target) as descriptor:
-            before = _decoded(target.read_bytes(), path)
-            after = change(before)
-            if after != before:
-                _replace(target, after.encode(), os.fstat(descriptor))
-    except OSError as exc:
-        kind = NoSpace if exc.errno in {errno.ENOSPC, errno.EDQUOT} else PermanentError
-        msg = f"{path} cannot be edited, and is as it was: {exc.strerror}"
-        raise kind(msg) from exc
+    return _add(text, _OWNERS, [(name, {"name": str(name), **keys})])
 
 
-def _repos(text: str) -> list[Any]:
-    try:
-        repos = tomllib.loads(text).get("repo", [])
-    except tomllib.TOMLDecodeError as exc:
-        msg = f"the file is not TOML, and was not edited: {exc}"
-        raise ConfigError(msg) from exc
-    if not isinstance(repos, list):
-        msg = "`repo` is not a list of tables; the file was not edited"
-        raise ConfigError(msg, hint="every repository starts with [[repo]]")
-    return repos
+def remove_owner(text: str, name: OwnerName) -> str:
+    """Return `text` without an owner, and without the comment above it.
+
+    Raises:
+        ConfigError: the text is not TOML.
+        UnknownMirror: it does not list the owner.
+    """
+    return _remove(text, _OWNERS, name, "`syncer config show` shows what is")
 
 
-def _identity(repo: object) -> str | None:
-    """Return a listed repository's identity; None if its name is not one."""
-    if not isinstance(repo, dict):
-        return None
-    try:
-        return RepoName.parse(str(repo.get("name", ""))).identity
-    except InvalidName:
-        return None
+def _add(
+    text: str,
+    kind: _List,
+    added: Sequence[tuple[RepoName | OwnerName, dict[str, Any]]],
+) -> str:
+    listed = kind.entries(text)
+    _refuse_duplicates(kind, listed, [name for name, _ in added])
+    new = [entry for _, entry in added]
+    if not _is_tables(text, kind, listed):
+        edited = _add_to_array(text, kind, new)
+    else:
+        edited = _add_tables(text, kind, new)
+    return _checked(edited, kind, [*listed, *new])
+
+
+def _remove(text: str, kind: _List, name: RepoName | OwnerName, hint: str) -> str:
+    listed = kind.entries(text)
+    gone = [i for i, each in enumerate(listed) if kind.identity(each) == name.identity]
+    if not gone:
+        msg = f"{name} is not in the list; nothing was removed"
+        raise UnknownMirror(msg, hint=hint)
+    edited = text
+    for index in reversed(gone):
+        if _is_tables(edited, kind, listed):
+            edited = _remove_table(edited, kind, index)
+        else:
+            edited = _remove_from_array(edited, kind, index)
+        del listed[index]
+    return _checked(edited, kind, listed)
 
 
 def _refuse_duplicates(
-    repos: list[Any], entries: list[tuple[RepoName, str | None]]
+    kind: _List, entries: list[Any], names: list[RepoName | OwnerName]
 ) -> None:
-    listed = {_identity(repo): repo["name"] for repo in repos if _identity(repo)}
-    for name, _ in entries:
+    identities = [(kind.identity(each), each) for each in entries]
+    listed = {identity: each["name"] for identity, each in identities if identity}
+    for name in names:
         if name.identity in listed:
             known = listed[name.identity]
             msg = f"{name} is in the list already, as {known}; nothing was added"
             raise ConfigError(msg)
-        listed[name.identity] = name.short
+        listed[name.identity] = str(name)
 
 
-def _is_tables(text: str, repos: list[Any]) -> bool:
+def _is_tables(text: str, kind: _List, entries: list[Any]) -> bool:
     """Tell `[[repo]]` tables from `repo = [...]`; no list at all will be tables.
 
     Raises:
         ConfigError: a line looks like a table and is none.
     """
-    headers = sum(1 for line in text.splitlines() if _REPO.match(line))
-    if headers == len(repos) and (headers or "repo" not in tomllib.loads(text)):
+    headers = sum(1 for line in text.splitlines() if kind.header.match(line))
+    if headers == len(entries) and (headers or kind.key not in tomllib.loads(text)):
         return True
     if headers == 0:
         return False
-    msg = "the file has a line like `[[repo]]` within a text; it was not edited"
+    msg = f"the file has a line like `[[{kind.key}]]` within a text; it was not edited"
     raise ConfigError(msg, hint=_BY_HAND)
 
 
-def _add_tables(text: str, added: list[dict[str, str]]) -> str:
+def _add_tables(text: str, kind: _List, added: list[dict[str, Any]]) -> str:
     end = "\r\n" if "\r\n" in text else "\n"
     lines = text.splitlines(keepends=True)
-    starts = [i for i, line in enumerate(lines) if _REPO.match(line)]
-    at = _end_of(lines, starts[-1]) if starts else len(lines)
+    starts = [i for i, line in enumerate(lines) if kind.header.match(line)]
+    at = _end_of(lines, kind, starts[-1]) if starts else len(lines)
     if at and not lines[at - 1].endswith("\n"):
         lines[at - 1] += end
     new: list[str] = []
     for entry in added:
-        new += [end, f"[[repo]]{end}"]
+        new += [end, f"[[{kind.key}]]{end}"]
         new += [f"{key} = {tomlkit.item(entry[key]).as_string()}{end}" for key in entry]
     if not at or not lines[at - 1].strip():
         del new[0]
@@ -174,10 +195,10 @@ def _add_tables(text: str, added: list[dict[str, str]]) -> str:
     return "".join([*lines[:at], *new, *lines[at:]])
 
 
-def _remove_table(text: str, index: int) -> str:
+def _remove_table(text: str, kind: _List, index: int) -> str:
     lines = text.splitlines(keepends=True)
-    start = [i for i, line in enumerate(lines) if _REPO.match(line)][index]
-    stop = _end_of(lines, start)
+    start = [i for i, line in enumerate(lines) if kind.header.match(line)][index]
+    stop = _end_of(lines, kind, start)
     while start and _COMMENT.match(lines[start - 1]):
         start -= 1
     # One of the two gaps around the table goes with it.
@@ -189,7 +210,7 @@ def _remove_table(text: str, index: int) -> str:
     return "".join([*lines[:start], *lines[stop:]])
 
 
-def _end_of(lines: list[str], start: int) -> int:
+def _end_of(lines: list[str], kind: _List, start: int) -> int:
     """Return the line after the table whose header is at `start`.
 
     Comments right below its last value are its own, unless the next header
@@ -198,7 +219,7 @@ def _end_of(lines: list[str], start: int) -> int:
     stop = start + 1
     for i in range(start + 1, len(lines)):
         line = lines[i]
-        if _HEADER.match(line) and not _REPO_PART.match(line) and _is_header(line):
+        if _HEADER.match(line) and not kind.part.match(line) and _is_header(line):
             break
         if line.strip() and not _COMMENT.match(line):
             stop = i + 1
@@ -218,18 +239,18 @@ def _is_header(line: str) -> bool:
     return True
 
 
-def _add_to_array(text: str, added: list[dict[str, str]]) -> str:
+def _add_to_array(text: str, kind: _List, added: list[dict[str, Any]]) -> str:
     document = _parsed(text)
     for entry in added:
         table = tomlkit.inline_table()
         table.update(entry)
-        document["repo"].append(table)
+        document[kind.key].append(table)
     return tomlkit.dumps(document)
 
 
-def _remove_from_array(text: str, index: int) -> str:
+def _remove_from_array(text: str, kind: _List, index: int) -> str:
     document = _parsed(text)
-    del document["repo"][index]
+    del document[kind.key][index]
     return tomlkit.dumps(document)
 
 
@@ -241,54 +262,13 @@ def _parsed(text: str) -> tomlkit.TOMLDocument:
         raise ConfigError(msg) from exc
 
 
-def _checked(edited: str, expected: list[Any]) -> str:
+def _checked(edited: str, kind: _List, expected: list[Any]) -> str:
     """Return the text if it lists what it has to, and nothing else."""
     try:
-        found = tomllib.loads(edited).get("repo", [])
+        found = tomllib.loads(edited).get(kind.key, [])
     except tomllib.TOMLDecodeError:
         found = None
     if found != expected:
         msg = "the file is laid out in a way that is not understood; it was not edited"
         raise ConfigError(msg, hint=_BY_HAND)
     return edited
-
-
-def _decoded(content: bytes, path: Path) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as exc:
-        msg = f"{path} is not UTF-8, and was not edited"
-        raise ConfigError(msg) from exc
-
-
-@contextmanager
-def _held(target: Path) -> Iterator[int]:
-    """Hold a file against other edits: the one that has its name when we do."""
-    while True:
-        with target.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(file.fileno()), target.stat()):
-                yield file.fileno()
-                return
-
-
-def _replace(target: Path, content: bytes, like: os.stat_result) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-            file.write(content)
-            file.flush()
-            if (like.st_uid, like.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(descriptor, like.st_uid, like.st_gid)
-            os.fchmod(descriptor, like.st_mode & 0o7777)
-            os.fsync(descriptor)
-        Path(name).replace(target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from syncer.catalog.release_json import (
+    changes_values,
+    event_values,
+    read_changes,
+    read_event,
+)
 from syncer.catalog.tables import intent, mirror, run
 from syncer.model.content import ChangeKind, RefChange
 from syncer.model.lfs import LfsCounts, LfsTally
 from syncer.model.mirrors import Activity, Held, PushRate, RepoState
 from syncer.model.names import RepoName
+from syncer.model.origin import Standing
+from syncer.model.releases import ReleaseCounts, ReleaseState, ReleaseTally
 from syncer.model.runs import Intent, Outcome, Stage, SyncRun, Trigger
 
 if TYPE_CHECKING:
@@ -27,7 +35,10 @@ _OUTCOMES: dict[str | None, Outcome | None] = {
     **{word.value: word for word in Outcome},
 }
 _NEVER_PUSHED = PushRate()
+_STANDINGS = {word.value: word for word in Standing}
 _NO_LFS = LfsCounts()
+_NO_ASSETS = ReleaseCounts()
+_NO_RELEASES = ReleaseState()
 
 _m = mirror.c
 #: The columns that `read_state` unpacks, in its order.
@@ -39,7 +50,11 @@ STATE = select(
     *(_m.not_before, _m.rate_hour, _m.rate_day, _m.rate_fortnight, _m.rate_at),
     *(_m.held, _m.packs, _m.maintained, _m.added, _m.size),
     *(_m.lfs_scanned, _m.lfs_present, _m.lfs_missing, _m.lfs_damaged, _m.lfs_size),
-    _m.lfs_retry_at,
+    *(_m.lfs_retry_at, _m.upstream, _m.node_id, _m.standing),
+    *(_m.releases_checked, _m.releases_behind, _m.releases_asked),
+    *(_m.releases_failures, _m.releases_error, _m.releases_not_before),
+    *(_m.release_count, _m.assets_present, _m.assets_missing, _m.assets_damaged),
+    *(_m.assets_size, _m.assets_retry_at),
 )
 
 #: The columns that `read_run` unpacks, in its order.
@@ -48,12 +63,21 @@ RUN = select(
     *(run.c.started, run.c.stage, run.c.outcome, run.c.ended, run.c.error),
     *(run.c.hint, run.c.exit_code, run.c.retry_after, run.c.counts, run.c.objects),
     *(run.c.received, run.c.generation, run.c.notes, run.c.lfs),
+    run.c.releases,
 ).join_from(run, mirror)
 
 
 @lru_cache(maxsize=1 << 16)
 def _named(host: str, owner: str, name: str) -> RepoName:
     """Return the same name each time: it is compared and folded at every tick."""
+    return RepoName(host, owner, name)
+
+
+@lru_cache(maxsize=1 << 16)
+def _spelled(text: str) -> RepoName:
+    """Return the name that the column `upstream` holds: HOST/OWNER/NAME."""
+    host, _, path = text.partition("/")
+    owner, _, name = path.rpartition("/")
     return RepoName(host, owner, name)
 
 
@@ -68,6 +92,8 @@ def read_state(row: Sequence[Any]) -> RepoState:
         ref_count, generation, outcome, error, failures, attempt, success, behind,
         change, not_before, hour, day, fortnight, rate_at, held, packs, maintained,
         added, size, scanned, present, missing, damaged, bytes_, retry_at,
+        upstream, node_id, standing, listed, late, wish, missed, fault, patience,
+        releases, here, lacking, lost, weight, owed,
     ) = row
     return RepoState(
         id_, _named(host, owner, name), path, tier, _ACTIVITIES[activity],
@@ -77,8 +103,28 @@ def read_state(row: Sequence[Any]) -> RepoState:
         held and read_held(held), packs, maintained, added, size, scanned,
         LfsCounts(present, missing, damaged, bytes_, retry_at)
         if present or missing or damaged else _NO_LFS,
+        upstream and _spelled(upstream), node_id, _STANDINGS[standing],
+        ReleaseState(
+            listed, late, wish, missed, fault, patience,
+            ReleaseCounts(releases, here, lacking, lost, weight, owed)
+            if releases or here or lacking or lost else _NO_ASSETS,
+        )
+        if listed or late or fault is not None or releases or here or lacking or lost
+        else _NO_RELEASES,
     )
     # fmt: on
+
+
+def release_state_values(state: ReleaseState) -> dict[str, Any]:
+    """Return the columns of a mirror that a publication of releases may change."""
+    return {
+        "releases_checked": state.checked,
+        "releases_behind": state.behind_since,
+        "releases_asked": state.asked,
+        "releases_failures": state.failures,
+        "releases_error": state.error,
+        "releases_not_before": state.not_before,
+    }
 
 
 def state_values(state: RepoState) -> dict[str, Any]:
@@ -117,6 +163,7 @@ def read_held(value: dict[str, Any]) -> Held:
         oid=value["oid"],
         accepted=value["accepted"],
         missing=tuple(value.get("missing", ())),
+        identity=value.get("identity"),
     )
 
 
@@ -129,7 +176,7 @@ def read_run(row: Sequence[Any]) -> SyncRun:
     """Return the run in one row of `RUN`; its findings are the mirror's."""
     host, owner, name, id_, mirror_id, trigger, started, stage, *rest = row
     outcome, ended, error, hint, exit_code, retry_after, counts, *rest = rest
-    objects, received, generation, notes, lfs = rest
+    objects, received, generation, notes, lfs, releases = rest
     return SyncRun(
         id=id_,
         mirror_id=mirror_id,
@@ -149,6 +196,7 @@ def read_run(row: Sequence[Any]) -> SyncRun:
         generation=generation,
         notes=tuple(notes),
         lfs=LfsTally(**lfs) if lfs else LfsTally(),
+        releases=ReleaseTally(**releases) if releases else ReleaseTally(),
     )
 
 
@@ -168,6 +216,7 @@ def run_values(run_: SyncRun) -> dict[str, Any]:
         "generation": run_.generation,
         "notes": list(run_.notes),
         "lfs": None if run_.lfs == LfsTally() else asdict(run_.lfs),
+        "releases": None if run_.releases == ReleaseTally() else asdict(run_.releases),
     }
 
 
@@ -177,11 +226,20 @@ def read_intent(row: RowMapping) -> Intent:
         RefChange(ref, old, new, ChangeKind(kind))
         for ref, old, new, kind in row["changes"]
     )
-    return Intent(**{**row, "changes": changes})
+    releases, events = row["releases"], row["events"]
+    published = {
+        "changes": changes,
+        "releases": None if releases is None else read_changes(releases),
+        "events": tuple(map(read_event, events or ())),
+    }
+    return Intent(**{**row, **published})
 
 
 def intent_values(planned: Intent) -> dict[str, Any]:
     """Return the row of an intent."""
     values = {column.name: getattr(planned, column.name) for column in intent.c}
     values["changes"] = [(c.ref, c.old, c.new, c.kind) for c in planned.changes]
+    if planned.releases is not None:
+        values["releases"] = changes_values(planned.releases)
+    values["events"] = [event_values(each) for each in planned.events] or None
     return values

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, insert, select, update
 
-from syncer.catalog import blobs, history, mirrors, transitions
+from syncer.catalog import (
+    blobs,
+    history,
+    listings,
+    mirrors,
+    origins,
+    releases,
+    transitions,
+)
 from syncer.catalog.blob_tables import claim
 from syncer.catalog.rows import (
     RUN,
@@ -25,12 +33,15 @@ from syncer.errors import PermanentError
 from syncer.model.runs import Outcome, Stage, SyncRun, Trigger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Update
 
     from syncer.model.mirrors import Held, RepoState
     from syncer.model.names import RepoName
+    from syncer.model.origin import Event
+    from syncer.model.releases import ReleaseChanges
     from syncer.model.runs import Intent, Receipt
 
 
@@ -71,7 +82,13 @@ def close(conn: Connection, run: SyncRun, held: Held | None) -> None:
 
 
 def intend(conn: Connection, planned: Intent) -> None:
-    """Record what is about to be published, instead of an older plan."""
+    """Record what is about to be published, instead of an older plan.
+
+    Raises:
+        PermanentError: its releases could not be; nothing was recorded.
+    """
+    if planned.releases is not None:
+        releases.check(conn, planned.mirror_id, planned.releases)
     conn.execute(delete(intents).where(intents.c.mirror_id == planned.mirror_id))
     conn.execute(insert(intents).values(intent_values(planned)))
     conn.execute(_of(planned.run_id).values(stage=Stage.PROMOTE))
@@ -109,9 +126,63 @@ def finish(
     history.add_lag(conn, transitions.lag_sample(before, "refs", planned, done))
     history.add_findings(conn, done)
     mirrors.store(conn, after)
+    if planned.releases is not None:
+        sound = releases.sound(conn, planned.releases, transitions.ended(run))
+        _release(conn, before, replace(planned.releases, records=sound), done)
+    _tell(conn, planned.events, done)
     blobs.release(conn, before.id)
     _end(conn, done)
     return done
+
+
+def publish_releases(
+    conn: Connection, run: SyncRun, changes: ReleaseChanges, events: Sequence[Event]
+) -> SyncRun:
+    """Record release changes that no ref change goes with, once, as `finish` does.
+
+    Raises:
+        PermanentError: they cannot be published, or the run is not open.
+    """
+    before = mirrors.owned_state(conn, run.mirror_id)
+    stored = select(runs.c.outcome, runs.c.generation).where(runs.c.id == run.id)
+    outcome, generation = conn.execute(stored).one_or_none() or (Outcome.FAILED, 0)
+    if generation:
+        return replace(run, stage=Stage.RECORD, generation=generation)
+    if outcome is not None:
+        msg = f"run {run.id} is not open; nothing was published"
+        raise PermanentError(msg)
+    releases.check(conn, before.id, changes)
+    after = transitions.released(before, run)
+    done = replace(
+        run,
+        stage=Stage.RECORD,
+        generation=after.generation,
+        ended=transitions.ended(run),
+    )
+    history.add_findings(conn, done)
+    mirrors.store(conn, after)
+    _release(conn, before, changes, done)
+    _tell(conn, events, done)
+    blobs.release(conn, before.id)
+    _end(conn, done)
+    return done
+
+
+def _release(
+    conn: Connection, before: RepoState, changes: ReleaseChanges, done: SyncRun
+) -> None:
+    """Make changes of releases visible, with what they say of the listing."""
+    releases.write(conn, before.id, changes.records)
+    sample = transitions.release_sample(before, changes, done)
+    if sample is None:
+        return
+    listings.replace_pages(conn, before.id, changes.pages)
+    listings.store(conn, before.id, transitions.listed(before.releases, changes))
+    history.add_lag(conn, sample)
+
+
+def _tell(conn: Connection, events: Sequence[Event], done: SyncRun) -> None:
+    origins.tell(conn, done.name.short, events, transitions.ended(done))
 
 
 def _generation(conn: Connection, planned: Intent) -> int:

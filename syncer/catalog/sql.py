@@ -1,7 +1,7 @@
 """The catalog in a database: one public call, one transaction.
 
 Here are the transactions; the statements are in `mirrors`, `runs` and
-`history`, the only modules that speak SQL.  No row, connection or exception
+`history` and what these ask.  No row, connection or exception
 of the database leaves.
 """
 
@@ -9,17 +9,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncer.catalog import history, mirrors, runs
+from syncer.catalog import history, mirrors, reconcile, runs
 from syncer.catalog.database import exclusively
 from syncer.catalog.transactions import Transactional
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
+
+    from sqlalchemy import Connection
 
     from syncer.model.content import Finding, RefChange, RefSnapshot
     from syncer.model.mirrors import Held, RepoState
     from syncer.model.names import RepoName
+    from syncer.model.origin import Event
+    from syncer.model.releases import ReleaseChanges
     from syncer.model.runs import (
         AuditEvent,
         Intent,
@@ -42,11 +47,11 @@ class SqlCatalog(Transactional):
         """
         wanted = list(wanted)
         with self._reading() as conn:
-            if not mirrors.compare(conn, wanted, now):
+            if not reconcile.compare(conn, wanted, now):
                 return
         with self._writing() as conn:
             exclusively(conn)
-            mirrors.apply(conn, mirrors.compare(conn, wanted, now))
+            reconcile.apply(conn, reconcile.compare(conn, wanted, now))
 
     def states(self) -> list[RepoState]:
         """Return every mirror that is configured, by name."""
@@ -119,7 +124,7 @@ class SqlCatalog(Transactional):
 
     def intend(self, intent: Intent) -> None:
         """Record what is about to be published."""
-        with self._writing() as conn:
+        with self._publishing(intent.releases) as conn:
             runs.intend(conn, intent)
 
     def intent(self, mirror_id: int) -> Intent | None:
@@ -132,8 +137,21 @@ class SqlCatalog(Transactional):
 
         May be called again when the first answer was lost: it records once.
         """
-        with self._writing() as conn:
+        with self._publishing(intent.releases) as conn:
             return runs.finish(conn, intent, receipt, run)
+
+    def publish_releases(
+        self, run: SyncRun, changes: ReleaseChanges, events: Sequence[Event]
+    ) -> SyncRun:
+        """Make release changes visible that no ref change goes with, once."""
+        with self._publishing(changes) as conn:
+            return runs.publish_releases(conn, run, changes, events)
+
+    def _publishing(
+        self, changes: ReleaseChanges | None
+    ) -> AbstractContextManager[Connection]:
+        """Open what writes refs, or also decides which blobs are needed."""
+        return self._writing() if changes is None else self._deciding()
 
     def forget(self, intent: Intent, ended: datetime, reason: str) -> None:
         """Remove an intent whose rename never happened; its run failed."""
@@ -182,10 +200,16 @@ class SqlCatalog(Transactional):
         with self._writing() as conn:
             history.audit(conn, event)
 
-    def audit_events(self, limit: int) -> list[AuditEvent]:
+    def audit_events(
+        self,
+        limit: int,
+        *,
+        subject: str | None = None,
+        since: datetime | None = None,
+    ) -> list[AuditEvent]:
         """Return the latest events, newest first."""
         with self._reading() as conn:
-            return history.audit_events(conn, limit)
+            return history.audit_events(conn, limit, subject, since)
 
     def host_capabilities(self) -> dict[str, str]:
         """Return what hosts' git servers can do."""

@@ -19,12 +19,15 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
 )
 
 from syncer.catalog import schema
 from syncer.catalog.blob_tables import claim, lfs_object
 from syncer.catalog.columns import Instant, Json, Key, Prose, RefText, Span
+from syncer.catalog.origin_tables import alias, hint, origin, pin
+from syncer.catalog.release_tables import asset, listing_page, release
 from syncer.catalog.schema import (
     DIGEST,
     OID,
@@ -38,6 +41,7 @@ from syncer.catalog.schema import (
 )
 from syncer.model.content import ChangeKind
 from syncer.model.mirrors import Activity
+from syncer.model.origin import Standing
 from syncer.model.runs import Outcome, Stage, Trigger
 
 #: All tables, those of blobs included.
@@ -88,6 +92,24 @@ mirror = Table(
     Column("lfs_damaged", BigInteger, nullable=False, server_default=_NONE),
     Column("lfs_size", BigInteger, nullable=False, server_default=_NONE),
     Column("lfs_retry_at", Instant),
+    Column("releases_checked", Instant),
+    Column("releases_behind", Instant),
+    Column("releases_asked", Text),
+    Column("releases_failures", Integer, nullable=False, server_default=_NONE),
+    Column("releases_error", Prose),
+    Column("releases_not_before", Instant),
+    # Counts of the rows of `release` and `asset`, kept likewise.
+    Column("release_count", BigInteger, nullable=False, server_default=_NONE),
+    Column("assets_present", BigInteger, nullable=False, server_default=_NONE),
+    Column("assets_missing", BigInteger, nullable=False, server_default=_NONE),
+    Column("assets_damaged", BigInteger, nullable=False, server_default=_NONE),
+    Column("assets_size", BigInteger, nullable=False, server_default=_NONE),
+    Column("assets_retry_at", Instant),
+    # Of the row of `origin`, which is read for one mirror at a time.
+    Column("upstream", Text),
+    Column("node_id", Prose),
+    Column("standing", String(WORD), nullable=False, server_default="normal"),
+    among("standing", Standing),
     among("activity", Activity),
     among("outcome", Outcome),
     CheckConstraint("identity = lower(identity)", name="identity_folded"),
@@ -95,6 +117,8 @@ mirror = Table(
     CheckConstraint("length(fingerprint) BETWEEN 1 AND 128", name="fingerprint"),
     *map(counted, ("ref_count", "generation", "failures", "packs", "size")),
     *map(counted, ("lfs_present", "lfs_missing", "lfs_damaged", "lfs_size")),
+    *map(counted, ("releases_failures", "release_count", "assets_present")),
+    *map(counted, ("assets_missing", "assets_damaged", "assets_size")),
     # An id that was purged must not return: a probe may still be in flight.
     sqlite_autoincrement=True,
     # Room in each page for the versions that the flushes leave behind.
@@ -121,6 +145,7 @@ run = Table(
     Column("generation", BigInteger, nullable=False),
     Column("notes", Json, nullable=False),
     Column("lfs", Json),
+    Column("releases", Json),
     among("trigger", Trigger),
     among("stage", Stage),
     among("outcome", Outcome),
@@ -146,6 +171,8 @@ intent = Table(
     Column("probed", Instant, nullable=False),
     Column("ref_count", Integer, nullable=False),
     Column("first", Boolean, nullable=False),
+    Column("releases", Json),
+    Column("events", Json),
     *(
         CheckConstraint(f"length({column}) = {DIGEST}", name=column)
         for column in ("old", "beside", "new")
@@ -220,10 +247,12 @@ audit_event = Table(
     Column("action", Prose, nullable=False),
     Column("subject", Prose, nullable=False),
     Column("detail", Prose, nullable=False),
+    Column("alarming", Boolean, nullable=False, server_default=false()),
 )
 
 #: What belongs to one mirror, in the order in which it can be deleted.
 OWNED = (
     *(claim, lfs_object, intent, ref_change, lag_sample, finding),
-    *(accepted_object, run),
+    *(accepted_object, run, listing_page, asset, release),
+    *(alias, hint, origin, pin),
 )

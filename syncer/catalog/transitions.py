@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING
 from syncer.errors import Interrupted, Locked, TransientError
 from syncer.model.lfs import LfsState
 from syncer.model.mirrors import Held
+from syncer.model.releases import AssetState
 from syncer.model.runs import LagSample, Outcome, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from syncer.model.content import RefSnapshot
     from syncer.model.lfs import LfsObject
     from syncer.model.mirrors import RepoState
+    from syncer.model.releases import AssetRecord, ReleaseChanges, ReleaseState
     from syncer.model.runs import AuditEvent, Intent, Probe, Receipt, SyncRun
 
 #: How long to leave a mirror to whoever holds it.
@@ -153,6 +156,77 @@ def lag_sample(
         published=ended(run),
         not_before=state.last_success,
     )
+
+
+def released(state: RepoState, run: SyncRun) -> RepoState:
+    """Return the state after a run that published releases, and moved no ref.
+
+    The generation counts what consumers see; what is known of the refs stays, also
+    where assets are missing: these are asked for at their own times.
+    """
+    return replace(
+        closed(state, run, None),
+        fingerprint=state.fingerprint,
+        generation=state.generation + 1,
+    )
+
+
+def listed(state: ReleaseState, changes: ReleaseChanges) -> ReleaseState:
+    """Return what the schedule knows of releases after changes were published.
+
+    Changes that no listing showed say nothing of what upstream shows.
+    """
+    if changes.listed is None:
+        return state
+    return replace(
+        state,
+        checked=_later(state.checked, changes.listed),
+        behind_since=None,
+        asked=changes.asked,
+        failures=0,
+        error=None,
+        not_before=None,
+    )
+
+
+def release_sample(
+    state: RepoState, changes: ReleaseChanges, run: SyncRun
+) -> LagSample | None:
+    """Return how long the change of releases that `run` published was in the making.
+
+    `state` is the one before it.  What no listing showed was seen by none.
+    """
+    if changes.listed is None:
+        return None
+    return LagSample(
+        mirror_id=state.id,
+        name=state.name,
+        component="releases",
+        observed=state.releases.behind_since or changes.listed,
+        published=ended(run),
+        not_before=state.releases.checked,
+    )
+
+
+def recorded(each: AssetRecord) -> AssetRecord:
+    """Return an asset as it is stored: what is here, or gone, is owed by nobody."""
+    if each.state is AssetState.PRESENT:
+        return replace(each, reason=None, retry_at=None, tries=0)
+    return each if each.gone is None else replace(each, retry_at=None)
+
+
+def borne_out(
+    each: AssetRecord, lost: Collection[str], known: Collection[str], at: datetime
+) -> AssetRecord:
+    """Return an asset as it is with the blobs that are lost, or not known at all."""
+    if each.attestation in lost and each.attestation not in known:
+        each = replace(each, attestation=None)
+    if each.state is not AssetState.PRESENT or each.blob not in lost:
+        return each
+    owed = replace(each, reason="its bytes were lost", since=at, retry_at=at)
+    if each.blob in known:
+        return replace(owed, state=AssetState.DAMAGED)
+    return replace(owed, state=AssetState.MISSING, blob=None, proof=None)
 
 
 def accepted(held: Held | None, event: AuditEvent, oid: str | None) -> Held | None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -22,13 +23,37 @@ from sqlalchemy.exc import IntegrityError
 
 from syncer.catalog import database, migrate
 from syncer.catalog.index import SqlBlobIndex
+from syncer.catalog.release_index import SqlReleaseIndex
 from syncer.catalog.sql import SqlCatalog
 from syncer.catalog.tables import metadata
 from syncer.errors import CatalogBusy, ConfigError, NotInitialised, SchemaOutdated
 from syncer.model.blobs import Blob, StoredBlob
 from syncer.model.lfs import LfsCounts, LfsObject, LfsPointer, LfsState, LfsTally
-from syncer.model.runs import Stage, Trigger
-from tests.contracts.catalog import GIT, OID, T0, added, event, published
+from syncer.model.origin import Event
+from syncer.model.releases import (
+    Asset,
+    AssetRecord,
+    AssetState,
+    Page,
+    Proof,
+    Release,
+    ReleaseChanges,
+    ReleaseRecord,
+    ReleaseState,
+    ReleaseTally,
+)
+from syncer.model.runs import Outcome, Stage, Trigger
+from tests.contracts.catalog import (
+    GIT,
+    OID,
+    T0,
+    added,
+    ended,
+    event,
+    intent_of,
+    opened,
+    published,
+)
 from tests.servers import postgres
 
 if TYPE_CHECKING:
@@ -38,12 +63,30 @@ if TYPE_CHECKING:
 
 _POSTGRES = pytest.param("postgres", marks=pytest.mark.postgres)
 BLOB = Blob("ab" * 32, 12)
+RELEASES = ReleaseChanges(
+    (
+        ReleaseRecord(
+            Release(1, "RE_1", "v1"),
+            (
+                AssetRecord(
+                    Asset(2, "RA_2", "a.whl", BLOB.size),
+                    AssetState.PRESENT,
+                    BLOB.digest,
+                    Proof.PINNED,
+                ),
+            ),
+        ),
+    ),
+    (Page("https://api.test/1", None, (1,)),),
+    "all",
+    T0,
+)
 _NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade():
@@ -93,7 +136,7 @@ def next_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(database.migrations(), copied)
     monkeypatch.setattr(database, "migrations", lambda: copied)
     monkeypatch.setattr(migrate, "migrations", lambda: copied)
-    return copied / "versions" / "0003_next.py"
+    return copied / "versions" / "0005_next.py"
 
 
 @pytest.fixture
@@ -119,6 +162,13 @@ def first_release(
             conn.exec_driver_sql(filled)
         _use_numbers(conn)
     return engine
+
+
+def _publish_release(catalog: SqlCatalog) -> None:
+    """Publish a release whose asset is here, by a run that tells of it."""
+    run = ended(opened(catalog, catalog.state(GIT)), Outcome.CHANGED)
+    told = replace(run, releases=ReleaseTally(fetched=1, received=BLOB.size))
+    catalog.publish_releases(told, RELEASES, [])
 
 
 def _use_numbers(conn: Connection) -> None:
@@ -249,12 +299,12 @@ class TestSchema:
 
     def test_an_upgraded_catalog_fits(self, url: str, engine: Engine) -> None:
         """What autogenerate would change is nothing."""
-        assert database.upgrade(url) == "the catalog went from nothing to 0002"
+        assert database.upgrade(url) == "the catalog went from nothing to 0004"
         database.check_schema(engine)
 
-        assert database.current(engine) == database.head() == "0002"
+        assert database.current(engine) == database.head() == "0004"
         assert database.check_models(url) == []
-        assert database.upgrade(url) == "the catalog is up to date (0002)"
+        assert database.upgrade(url) == "the catalog is up to date (0004)"
 
     def test_a_difference_is_found(self, url: str, engine: Engine) -> None:
         """The check that finds nothing would have found something."""
@@ -286,7 +336,7 @@ class TestSchema:
         with pytest.raises(SchemaOutdated) as caught:
             database.check_schema(engine)
         assert caught.value.hint == "run `syncer db upgrade`"
-        assert database.upgrade(url) == "the catalog went from 0002 to 0003"
+        assert database.upgrade(url) == "the catalog went from 0004 to 0005"
         database.check_schema(engine)
 
     def test_a_newer_catalog_is_left_alone(self, url: str, engine: Engine) -> None:
@@ -329,7 +379,7 @@ class TestMigrations:
         self, url: str, first_release: Engine
     ) -> None:
         """Its runs, their intents and what is held are read as they were."""
-        assert database.upgrade(url) == "the catalog went from 0001 to 0002"
+        assert database.upgrade(url) == "the catalog went from 0001 to 0004"
 
         catalog = SqlCatalog(first_release)
         (state,) = catalog.states()
@@ -372,6 +422,31 @@ class TestMigrations:
         assert catalog.state(GIT).lfs == LfsCounts()
         assert database.check_models(url) == []
 
+    def test_going_back_forgets_releases_alone(self, url: str, engine: Engine) -> None:
+        """LFS objects, runs and an intent are as they were, there and back again."""
+        database.upgrade(url)
+        catalog, index = SqlCatalog(engine), SqlBlobIndex(engine)
+        releases, mirror_id = SqlReleaseIndex(engine), added(catalog).id
+        index.stored([StoredBlob(BLOB, T0, T0)])
+        index.link(mirror_id, [LfsObject(LfsPointer(*BLOB), LfsState.PRESENT)])
+        _publish_release(catalog)
+        bare = intent_of(opened(catalog, catalog.state(GIT)))
+        catalog.intend(replace(bare, releases=RELEASES, events=(Event("a", "b"),)))
+        known, runs = catalog.state(GIT), catalog.runs(GIT, 9)
+        assert len(releases.releases(mirror_id)) == known.releases.counts.releases == 1
+        engine.dispose()
+        database.downgrade(url, "0002")
+        database.upgrade(url)
+
+        assert catalog.state(GIT) == replace(known, releases=ReleaseState())
+        assert catalog.runs(GIT, 9) == [
+            replace(run, releases=ReleaseTally()) for run in runs
+        ]
+        assert catalog.intent(mirror_id) == bare
+        assert releases.releases(mirror_id) == []
+        assert index.objects(mirror_id)[0].state is LfsState.PRESENT
+        assert database.check_models(url) == []
+
     def test_no_row_points_to_nothing_after_an_upgrade(
         self, url: str, first_release: Engine
     ) -> None:
@@ -402,7 +477,7 @@ class TestMigrations:
         with pytest.raises(KeyboardInterrupt):
             database.upgrade(url)
 
-        assert database.current(engine) == "0002"
+        assert database.current(engine) == "0004"
         assert not inspect(engine).has_table("half")
         next_migration.write_text(_NEXT.format(rest=""))
         database.upgrade(url)
@@ -414,8 +489,8 @@ class TestMigrations:
             told = sorted(pool.map(database.upgrade, [url] * 4))
 
         assert told == [
-            *["the catalog is up to date (0002)"] * 3,
-            "the catalog went from nothing to 0002",
+            *["the catalog is up to date (0004)"] * 3,
+            "the catalog went from nothing to 0004",
         ]
 
     def test_waiting_for_a_migration_ends(

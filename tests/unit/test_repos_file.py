@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.catalog.repos_file import add, edit, remove
+from syncer.catalog.repos_file import add, add_owner, remove, remove_owner
+from syncer.catalog.text_file import edit
 from syncer.errors import ConfigError, NoSpace, PermanentError, UnknownMirror
-from syncer.model.names import RepoName
+from syncer.model.names import OwnerName, RepoName
 
 GIT = RepoName.parse("git/git")
 QWEN = RepoName.parse("QwenLM/Qwen-Image")
@@ -221,6 +222,54 @@ class TestRemove:
         for name, _ in entries:
             after = remove(after, name)
         assert after == text
+
+
+class TestOwners:
+    """`add_owner` and `remove_owner`, which edit a list of its own."""
+
+    def test_an_owner_is_added_with_its_keys(self) -> None:
+        """Below the last owner, or at the end; the repositories stay as they are."""
+        name, keys = OwnerName.parse("QwenLM"), {"exclude": ["*-old"], "forks": True}
+        table = '[[owner]]\nname = "QwenLM"\nexclude = ["*-old"]\nforks = true\n'
+
+        assert add_owner(LISTED, name, keys) == f"{LISTED}\n{table}"
+        other = add_owner(f"{table}\n# The end.\n", OwnerName.parse("h.corp/a"), {})
+        assert other == f'{table}\n[[owner]]\nname = "h.corp/a"\n\n# The end.\n'
+
+    def test_an_owner_is_removed_alone(self) -> None:
+        """With the comment above it, in any spelling, and nothing else."""
+        name = OwnerName.parse("QwenLM")
+        text = f'{LISTED}\n# All of theirs.\n[[owner]]\nname = "org:qwenlm"\n'
+
+        assert remove_owner(text, name) == LISTED
+        array = 'owner = [{ name = "QwenLM" }, { name = "acme" }]\n'
+        left = tomllib.loads(remove_owner(array, name))["owner"]
+        assert left == [{"name": "acme"}]
+
+    def test_a_list_has_each_owner_once(self) -> None:
+        """And none that it has not."""
+        name = OwnerName.parse("qwenlm")
+        with pytest.raises(ConfigError, match="already, as QwenLM"):
+            add_owner('owner = [{ name = "QwenLM" }]\n', name, {})
+        with pytest.raises(UnknownMirror, match="nothing was removed"):
+            remove_owner(LISTED, name)
+        with pytest.raises(ConfigError, match="`owner` is not a list") as caught:
+            add_owner("owner = 3\n", name, {})
+        assert "[[owner]]" in str(caught.value.hint)
+
+    @given(
+        globs=st.lists(st.text(min_size=1, max_size=9), max_size=3),
+        text=st.sampled_from([LISTED, "# Ours.\n[syncer]\n", ""]),
+    )
+    def test_an_owner_comes_and_goes_without_a_trace(
+        self, globs: list[str], text: str
+    ) -> None:
+        """Whatever its globs hold."""
+        name = OwnerName.parse("QwenLM")
+        after = add_owner(text, name, {"include": globs})
+
+        assert tomllib.loads(after)["owner"] == [{"name": "QwenLM", "include": globs}]
+        assert remove_owner(after, name) == text
 
 
 class TestEdit:
