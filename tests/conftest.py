@@ -15,6 +15,7 @@ import pytest
 
 from tests.servers import programs, s3
 from tests.servers.git_http import GitServer
+from tests.servers.github import GitHubServer
 from tests.servers.lfs_client import GitLfs
 from tests.servers.s3_kinds import KINDS, MINIO, RCLONE, VERSITYGW
 from tests.servers.s3_proxy import S3Proxy
@@ -131,6 +132,20 @@ def git_server() -> Iterator[GitServer]:
 def tls_git_server() -> Iterator[GitServer]:
     """Serve git by TLS, with a certificate of its own authority."""
     with GitServer(tls=True) as server:
+        yield server
+
+
+@pytest.fixture
+def github() -> Iterator[GitHubServer]:
+    """Serve GitHub's API on loopback, and assets from a second host."""
+    with GitHubServer() as server:
+        yield server
+
+
+@pytest.fixture
+def tls_github() -> Iterator[GitHubServer]:
+    """Serve it by TLS, with certificates of its own authority."""
+    with GitHubServer(tls=True) as server:
         yield server
 
 
