@@ -11,18 +11,30 @@ from syncer.git.remote import Remote
 from syncer.upstream.egress import PORTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from syncer.config import Config
+    from syncer.credentials import Secret
     from syncer.endpoints import Host
     from syncer.model.names import RepoName
     from syncer.upstream.egress import Egress, Target
 
 
 class Remotes:
-    """Tells git where each repository is, without a secret in the address."""
+    """Tells git where each repository is, without a secret in the address.
 
-    def __init__(self, config: Config, egress: Egress) -> None:
+    `authorize` gives the Authorization header of a host.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        egress: Egress,
+        authorize: Callable[[Host], Secret | None],
+    ) -> None:
         self._config = config
         self._egress = egress
+        self._authorize = authorize
 
     def remote(self, name: RepoName) -> Remote:
         host = self._config.target_host(name.host)
@@ -32,7 +44,7 @@ class Remotes:
         parts = urlsplit(host.base)
         origin = f"{parts.scheme}://{parts.netloc}/"
         pairs = [("http.userAgent", f"syncer/{__version__}")]
-        token = host.authorization()
+        token = self._authorize(host)
         if token is not None:
             pairs.append(
                 (f"http.{origin}.extraHeader", f"Authorization: {token.reveal()}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from syncer.errors import OverQuota, ProtocolError, RateLimited, Unavailable
 from syncer.model.lfs import Grant, Refusal
 from syncer.model.names import shown
+from syncer.upstream.json_documents import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -121,17 +122,10 @@ def is_over_quota(status: int, message: str | None) -> bool:
 
 
 def _parsed(body: bytes) -> _Object:
-    try:
-        document = json.loads(body, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
+    document = parse_object(body)
+    if document is None:
         _reject("something that is no JSON object")
     return document
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)  # NaN and Infinity are Python's, not JSON's.
 
 
 def _reject(what: str) -> NoReturn:

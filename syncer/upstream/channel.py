@@ -22,10 +22,11 @@ from syncer.upstream.connections import connect
 from syncer.upstream.failures import PAUSE, refusal, translate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import urllib3
 
+    from syncer.credentials import Secret
     from syncer.endpoints import Host
     from syncer.errors import SyncerError
     from syncer.ports import Clock
@@ -42,7 +43,10 @@ _READ, _PIECE = 16 * 1024, 4 * 1024
 _STREAMED = 256 * 1024
 _ATTEMPTS = 3
 # Some hosts answer a git client alone; libgit2 names itself in the same manner.
-_AGENT = f"git/2.0 (syncer {__version__})"
+_HEADERS = {
+    "User-Agent": f"git/2.0 (syncer {__version__})",
+    "Accept-Encoding": "identity",
+}
 _OK = 200
 # How a connection ends that the server closed while it was idle.
 _HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -59,14 +63,16 @@ class Answer(NamedTuple):
 class Channel:
     """The warm connections to one host, its budget, and what we say to it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a host is reached by
         self,
         host: Host,
         egress: Egress,
         budget: Budget,
         clock: Clock,
         proxy: Proxy | None,
+        authorize: Callable[[], Secret | None],
     ) -> None:
+        """Ask `authorize` for the Authorization header of each request."""
         self.host = host
         self.budget = budget
         self._egress = egress
@@ -76,10 +82,7 @@ class Channel:
         self._prefix = urlsplit(host.base).path
         self._lock = Lock()
         self._held: tuple[Target, urllib3.HTTPConnectionPool] | None = None
-        self._headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
-        authorization = host.authorization()
-        if authorization is not None:
-            self._headers["Authorization"] = authorization.reveal()
+        self._authorize = authorize
 
     def ask(  # noqa: PLR0913 - the parts of one request
         self,
@@ -109,7 +112,7 @@ class Channel:
         path: str,
         *,
         headers: Mapping[str, str],
-        body: bytes,
+        body: bytes | None = None,
         limit: int,
     ) -> Answer:
         """Return the whole answer, of any status, to one request.
@@ -204,6 +207,7 @@ class Channel:
         (RFC 9112 9.3.1: what is asked here changes nothing).
         """
         hung_up = False
+        headers = self._completed(headers)
         for attempt in range(1, _ATTEMPTS + 1):
             target, pool = self._connections()
             url = f"{self._prefix}{path}"
@@ -214,7 +218,7 @@ class Channel:
                     method,
                     url,
                     body,
-                    {"Host": target.authority, **self._headers, **headers},
+                    {"Host": target.authority, **headers},
                     redirect=False,
                     assert_same_host=False,
                     pool_timeout=FREE,
@@ -231,6 +235,15 @@ class Channel:
                 hung_up = True
         msg = f"{self.host.name} takes no connection"
         raise Unavailable(msg)
+
+    def _completed(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers of a request, with those that it does not bring."""
+        found = {**_HEADERS, **headers}
+        if "Authorization" not in found:
+            authorization = self._authorize()
+            if authorization is not None:
+                found["Authorization"] = authorization.reveal()
+        return found
 
     def _connections(self) -> tuple[Target, urllib3.HTTPConnectionPool]:
         target = self._egress.target(self.host)

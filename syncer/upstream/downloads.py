@@ -1,7 +1,8 @@
-"""Streams the bodies of LFS objects from the addresses that were granted.
+"""Streams LFS objects and assets from the addresses that upstream gives.
 
 The address is held against the policy, and so is each redirect; our own token
-goes to none of them.  What comes is counted: never a byte more than declared.
+goes to none of them, unless who wants it asks at the first address itself.  What
+comes is counted: never a byte more than declared.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from syncer.upstream.watch import Watch, interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from threading import Event
+    from typing import TypeAlias
 
     import urllib3
 
@@ -27,13 +30,17 @@ if TYPE_CHECKING:
     from syncer.upstream.session import Session
     from syncer.upstream.watch import Reading
 
+    Answered: TypeAlias = AbstractContextManager[urllib3.BaseHTTPResponse]
+
 #: Redirects that are followed.
 REDIRECTS = 3
 # The first block is what 1 KiB/s bring in the time that a block may take.
 _FIRST, _BLOCK = 30 * 1024, 960 * 1024
 _QUICK, _SLOW = 0.1, 1.0  # seconds
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
-_MOVED = frozenset({301, 302, 303, 307, 308})
+MOVED = frozenset({301, 302, 303, 307, 308})
+#: What an answer must be to be of any use.
+USEFUL = MOVED | {_OK, _PARTIAL, _UNSATISFIABLE}
 _REFUSED = frozenset({400, 401, 403})  # S3 says 400 of some tokens that are over
 _GONE = frozenset({404, 410})
 _RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
@@ -52,6 +59,11 @@ class Download:
     headers: Mapping[str, str]
     host: Host
     giver: Origin | None
+    #: Asks at the first address, with the headers it is given, and yields one of
+    #: `USEFUL`; None: asked like every other.
+    first: Callable[[Mapping[str, str]], Answered] | None = None
+    #: Raises if an answer with a body is not what is wanted.
+    inspect: Callable[[urllib3.BaseHTTPResponse, int], None] | None = None
 
 
 class Downloads:
@@ -91,6 +103,8 @@ class Downloads:
                     continue
                 skip = offset if response.status == _OK else 0
                 left = wanted.size - offset
+                if wanted.inspect is not None:
+                    wanted.inspect(response, skip + left)
                 _check_length(response, wanted, skip + left)
                 place = f"the server of {wanted.what}"
                 with self._watch.over(response, place) as reading:
@@ -104,11 +118,15 @@ class Downloads:
         """Yield the answer that redirects lead to, a 200, 206 or 416."""
         url, headers = wanted.href, dict(wanted.headers)
         ranged = {"Range": f"bytes={first}-"} if first else {}
-        for _ in range(REDIRECTS + 1):
+        for hop in range(REDIRECTS + 1):
             if self._stop.is_set():
                 raise interrupted()
-            with self._asked(wanted, url, headers | ranged) as response:
-                if response.status not in _MOVED:
+            if hop == 0 and wanted.first is not None:
+                asked = wanted.first(headers | ranged)
+            else:
+                asked = self._asked(wanted, url, headers | ranged)
+            with asked as response:
+                if response.status not in MOVED:
                     yield response
                     return
                 # What was granted was granted to the first address alone.
@@ -137,7 +155,7 @@ class Downloads:
             if status in _GONE:
                 msg = f"upstream answers {status} at the address of {wanted.what}"
                 raise NotFound(msg)
-            if status not in _MOVED | {_OK, _PARTIAL, _UNSATISFIABLE}:
+            if status not in USEFUL:
                 raise channel.refusal(wanted.what, "/", status, response.headers)
             yield response
 
@@ -203,5 +221,5 @@ def _check_length(
 
 
 def _too_long(wanted: Download) -> IntegrityError:
-    msg = f"{wanted.what} is longer than the {wanted.size} bytes its pointer says"
+    msg = f"{wanted.what} is longer than the {wanted.size} bytes that were declared"
     return IntegrityError(msg)

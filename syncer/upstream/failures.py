@@ -107,7 +107,7 @@ def refusal(
     `what` names the repository in the message, `headers` are the answer's, and
     `now` is the wall clock, which dates in headers are compared with.
     """
-    wait = _retry_after(headers, now)
+    wait = retry_after(headers, now)
     error: SyncerError
     match status:
         case 429:
@@ -161,7 +161,7 @@ def _moved(what: str, url: str, location: str) -> Moved:
     )
 
 
-def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """Return how long to stay away, None if the answer does not say.
 
     `Retry-After` is a number of seconds or a date (RFC 9110 10.2.3);
@@ -169,33 +169,44 @@ def _retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """
     value = headers.get("retry-after", "").strip()
     if value:
-        return _clamped(_seconds(value), value, now)
+        return _clamped(whole(value), value, now)
     if headers.get("x-ratelimit-remaining", "").strip() == "0":
-        reset = _seconds(headers.get("x-ratelimit-reset", "").strip())
+        reset = whole(headers.get("x-ratelimit-reset", "").strip())
         if reset is None:
             return PAUSE
-        return _bounded(reset - now.timestamp())
+        return bounded(reset - now.timestamp())
     return None
 
 
-def _seconds(text: str) -> int | None:
+def dated(headers: Mapping[str, str]) -> datetime | None:
+    """Return when an answer was made, by the clock of who made it."""
+    try:
+        date = parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def whole(text: str) -> int | None:
+    """Return a number of seconds or of requests, None if it is none."""
     # No instant has more digits, and `int` refuses thousands of them.
     return int(text) if re.fullmatch(r"[0-9]{1,11}", text) else None
 
 
 def _clamped(seconds: int | None, text: str, now: datetime) -> timedelta:
     if seconds is not None:
-        return _bounded(seconds)
+        return bounded(seconds)
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, OverflowError, TypeError):
         return PAUSE
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
-    return _bounded((date - now).total_seconds())
+    return bounded((date - now).total_seconds())
 
 
-def _bounded(seconds: float) -> timedelta:
+def bounded(seconds: float) -> timedelta:
+    """Return how long we stay away at most when asked to do so for `seconds`."""
     return timedelta(seconds=min(max(seconds, 0.0), _LONGEST.total_seconds()))
 
 

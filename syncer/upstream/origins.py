@@ -91,7 +91,7 @@ def home(host: Host) -> Origin:
     """
     parts = split(web(host))
     if parts is None:
-        msg = f"{shown(host.name)} has no address that LFS objects can be asked for"
+        msg = f"{shown(host.name)} has no address on the web that could be asked"
         raise EgressRefused(msg)
     return parts[0]
 

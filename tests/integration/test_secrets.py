@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from base64 import b64encode
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from syncer import logs
+from syncer.config import load
+from syncer.errors import AccessDenied, Unavailable
 from syncer.git.command import Call, GitCommand, environment
+from syncer.git.remote import ls_remote
+from syncer.model.names import RepoName
 from syncer.model.runs import Outcome
+from syncer.remotes import Remotes
+from syncer.upstream.egress import Egress
+from syncer.upstream.session import Session
 from tests.fakes_forge import host
 from tests.sandbox import Sandbox
 from tests.servers.git_http import GitServer
 from tests.servers.http_faults import Fault, redirect, status
+from tests.servers.scripted import Said, ScriptedServer, document
+from tests.unit.test_tokens import pem, rsa_key
+from tests.upstream_client import RealClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from syncer.credentials import Secret
 
 TOKEN = "ghp_verySecretToken42"  # noqa: S105 - made up
 WRONG = "ghp_wrongSecretToken99"
@@ -276,3 +291,106 @@ def test_what_git_runs_is_what_we_chose(
 
     assert not loose.exists()
     assert not marker.exists()
+
+
+class AppWorld:
+    """A git host with an API that grants tokens to a GitHub App, and its client."""
+
+    name = RepoName("forge.corp", "acme", "widget")
+
+    def __init__(self, server: GitServer, api: ScriptedServer, root: Path) -> None:
+        self.api = api
+        file = root / "repos.toml"
+        file.write_text(
+            f'[syncer]\ndata = "data"\n[host."{self.name.host}"]\n'
+            f'git = "{server.url}"\napi = "{api.url}"\nprivate = true\n'
+            "app_id = 12\napp_installation = 34\n"
+        )
+        key = pem(rsa_key())
+        config = load(file, {"SYNCER_APP_KEY_FORGE_CORP": key})
+        entry = config.target_host(self.name.host)
+        assert entry.app is not None
+        assert entry.app.key.reveal() == key
+        self.made: list[Secret] = []
+        clock = RealClock()
+        egress = Egress(clock)
+        self.redactor = logs.configure({}, [entry.app.key])
+        self.session = Session(egress, clock=clock, learn=self._learn)
+        self.remotes = Remotes(config, egress, self.session.tokens.basic)
+        self.git = GitCommand()
+
+    def _learn(self, secret: Secret) -> None:
+        self.made.append(secret)
+        logs.learn_brief(secret)
+
+    def refs(self) -> bytes:
+        """Ask for the refs, as git does."""
+        return ls_remote(self.git, self.remotes.remote(self.name))
+
+    def shown(self, text: str) -> list[str]:
+        """Return the secrets that a text has in it."""
+        secrets = [pem(rsa_key()), *(secret.reveal() for secret in self.made)]
+        return [
+            secret for secret in secrets if secret in text or header(secret) in text
+        ]
+
+
+@pytest.fixture
+def app_world(
+    git_server: GitServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[AppWorld]:
+    """Yield a client that is a GitHub App, whose token is `TOKEN`."""
+    del capsys  # The log goes to the standard error that it reads.
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    ends = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    git_server.require_token = TOKEN
+    git_server.repository("acme/widget").commit()
+    with ScriptedServer() as api:
+        granted = document({"token": TOKEN, "expires_at": ends}, 201)
+        api.on("/app/installations/34/access_tokens", granted)
+        made = AppWorld(git_server, api, tmp_path)
+        yield made
+        made.session.close()
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+def test_git_has_the_token_that_an_app_minted(
+    app_world: AppWorld, git_server: GitServer
+) -> None:
+    """The App's own word goes to the API and nowhere else, its key to nobody."""
+    assert b"refs/heads/main" in app_world.refs()
+    assert b"refs/heads/main" in app_world.refs()
+
+    pair = b64encode(f"x-access-token:{TOKEN}".encode()).decode()
+    carried = {r.headers.get("authorization") for r in git_server.requests}
+    assert carried == {f"Basic {pair}"}
+    (asked,) = app_world.api.asked
+    word, token = app_world.made
+    assert asked.headers["authorization"] == f"Bearer {word.reveal()}"
+    assert token.reveal() == TOKEN
+    assert word.reveal() not in str(git_server.requests)
+    assert pem(rsa_key()) not in f"{git_server.requests}{app_world.api.asked}"
+
+
+@pytest.mark.parametrize("code", [401, 404, 500])
+def test_no_error_tells_what_an_app_has(
+    app_world: AppWorld, capsys: pytest.CaptureFixture[str], code: int
+) -> None:
+    """Neither its key, nor its word, nor the token, whatever the host repeats."""
+
+    def answer(asked: object) -> Said:
+        return document({"message": str(asked)[-3000:]}, code)
+
+    app_world.api.on("/app/installations/34/access_tokens", answer)
+
+    with pytest.raises((AccessDenied, Unavailable)) as caught:
+        app_world.refs()
+    logging.getLogger("syncer.test").error("it failed", exc_info=caught.value)
+
+    assert app_world.made
+    assert app_world.shown(f"{caught.value!r}{caught.value.hint}") == []
+    said = capsys.readouterr().err
+    assert "it failed" in said
+    assert app_world.shown(said) == []

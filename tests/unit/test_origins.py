@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncer.errors import EgressRefused
+from syncer.errors import EgressRefused, Interrupted
 from syncer.upstream import origins
 from syncer.upstream.egress import Egress
 from syncer.upstream.origins import Origin, join, may_serve, split
@@ -157,3 +159,50 @@ def test_stand_ins_are_kept_and_bounded() -> None:
         session.aside(Origin("https", f"{number}.example", 443), GITHUB)
     assert session.aside(first, host("github.com", private=True)) is not changed
     session.close()
+
+
+def test_an_api_has_a_channel_of_its_own() -> None:
+    """Its own budget and connections; the host's permissions, never its entry."""
+    session = Session(Egress(FakeClock()), clock=FakeClock())
+    entry = host(
+        "ghe.corp",
+        api="https://ghe.corp/api/v3",
+        private=True,
+        token="s3cret",  # noqa: S106 - nobody's
+    )
+
+    api = session.api(entry)
+
+    assert (api.host.base, api.host.name) == ("https://ghe.corp/api/v3", "ghe.corp")
+    assert (api.host.private, api.host.token) == (True, None)
+    assert api.host.connections == entry.transfers
+    assert session.api(entry) is api
+    assert session.api(entry.model_copy()) is api
+    assert session.channel(entry).budget is not api.budget
+    beside = session.api(entry, "https://ghe.corp/api")
+    assert beside is not api
+    again = session.api(entry.model_copy(update={"probes": 50.0}))
+    assert again is not api
+    assert again.budget is api.budget
+
+
+def test_githubs_own_api_is_asked_as_often_as_it_allows() -> None:
+    """However often its git servers may be."""
+    clock, stop = FakeClock(), Event()
+    session = Session(Egress(clock), clock=clock, stop=stop)
+    entry = host("github.com", probes=1e6)
+    budget = session.api(entry).budget
+
+    stop.set()  # Whoever would have to wait is told so.
+    for _ in range(10):
+        budget.take()
+    with pytest.raises(Interrupted):
+        budget.take()
+
+
+def test_a_host_without_an_api_is_named() -> None:
+    """The hint says how to give one."""
+    session = Session(Egress(FakeClock()), clock=FakeClock())
+    with pytest.raises(EgressRefused, match="has no API") as caught:
+        session.api(host("git.corp"))
+    assert "api =" in str(caught.value.hint)
