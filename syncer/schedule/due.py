@@ -34,6 +34,8 @@ _BACKOFF_SPREAD = 0.10
 #: An upstream that asks for years of patience is asked again after a day.
 MOST_PATIENCE = timedelta(days=1)
 _UNKNOWN_TIER = timedelta(minutes=30)
+#: What is archived, blocked or gone upstream is asked for once a day.
+_QUIET = timedelta(days=1)
 _LONGEST = 366 * DAY  # keeps instants within what `datetime` can hold
 
 
@@ -176,6 +178,8 @@ def _demand(state: RepoState, tiers: Mapping[str, Tier], now: datetime) -> Deman
     tier = tiers.get(state.tier)
     # A tier can leave the configuration a moment before the catalog hears of it.
     interval = _UNKNOWN_TIER if tier is None else tier.interval
+    if state.standing.is_quiet:
+        interval = max(interval, _QUIET)
     spread = 1 + _SPREAD * _lot(state.path)
     # Divided so that jitter never carries over the tier's interval.
     cap = min(interval.total_seconds(), _LONGEST) * spread / (1 + _SPREAD)

@@ -2,7 +2,9 @@
 
 *behind* counts from the moment we first saw an upstream change that is not yet
 published; *staleness* from the start of the last probe after which we knew to be
-equal, and so bounds what we cannot have seen.  A mirror's lag is the worse of them.
+equal, and so bounds what we cannot have seen.  Refs and releases have both of their
+own, since an asset that is added to an old tag moves no ref; LFS objects come with
+the refs that need them.  A mirror's lag is the worst of all.
 """
 
 from __future__ import annotations
@@ -48,15 +50,34 @@ class Tier(Protocol):
         """The lag aimed for."""
 
 
+#: What asks nothing of us all day is not late after a quarter of an hour.
+_QUIET_TARGET = timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentLag:
+    """How fresh one kind of content is: "refs" or "releases"."""
+
+    name: str
+    behind: timedelta
+    staleness: timedelta
+
+    @property
+    def lag(self) -> timedelta:
+        """The worse of behind and staleness."""
+        return max(self.behind, self.staleness)
+
+
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How fresh one mirror is at one moment."""
+    """How fresh one mirror is at one moment: as its worst component."""
 
     state: RepoState
     word: Word
     behind: timedelta
     staleness: timedelta
     target: timedelta
+    components: tuple[ComponentLag, ...] = ()
 
     @property
     def lag(self) -> timedelta:
@@ -93,16 +114,36 @@ def staleness(state: RepoState, now: datetime) -> timedelta:
     return _since(state.last_success or state.added, now)
 
 
-def lag(state: RepoState, now: datetime) -> timedelta:
-    """Return the worse of behind and staleness."""
-    return max(behind(state, now), staleness(state, now))
+def lag(state: RepoState, now: datetime, *, releases: bool = False) -> timedelta:
+    """Return the worst of behind and staleness; `releases`: they are mirrored too."""
+    return max(each.lag for each in components(state, now, releases=releases))
+
+
+def components(
+    state: RepoState, now: datetime, *, releases: bool
+) -> tuple[ComponentLag, ...]:
+    """Return how fresh each component is that is mirrored."""
+    refs = ComponentLag("refs", behind(state, now), staleness(state, now))
+    if not releases:
+        return (refs,)
+    known = state.releases
+    waiting = _since(known.behind_since, now)
+    unseen = _since(known.checked or state.added, now)
+    return refs, ComponentLag("releases", waiting, unseen)
 
 
 def _since(start: datetime | None, now: datetime) -> timedelta:
     return _NONE if start is None else max(_NONE, now - start)
 
 
-def word(state: RepoState, tier: Tier, now: datetime) -> Word:  # noqa: PLR0911 - a list of words, the first that holds
+def target(state: RepoState, tier: Tier) -> timedelta:
+    """Return the lag aimed for; what is archived or gone is looked at daily."""
+    return max(tier.target, _QUIET_TARGET) if state.standing.is_quiet else tier.target
+
+
+def word(  # noqa: PLR0911 - a list of words, the first that holds
+    state: RepoState, tier: Tier, now: datetime, *, releases: bool = False
+) -> Word:
     """Return the one word that a person sees for a mirror."""
     if state.activity is not Activity.ACTIVE:
         return Word.PAUSED
@@ -116,17 +157,30 @@ def word(state: RepoState, tier: Tier, now: datetime) -> Word:  # noqa: PLR0911 
         return Word.NEW
     if state.outcome is Outcome.PARTIAL or state.lfs.present < state.lfs.total:
         return Word.PARTIAL
-    return Word.LATE if lag(state, now) > tier.target else Word.OK
+    if releases and _lacks_releases(state):
+        return Word.PARTIAL
+    late = lag(state, now, releases=releases) > target(state, tier)
+    return Word.LATE if late else Word.OK
 
 
-def freshness(state: RepoState, tier: Tier, now: datetime) -> Freshness:
-    """Return how fresh a mirror is."""
+def _lacks_releases(state: RepoState) -> bool:
+    """Return whether assets are missing, or releases could not be listed."""
+    known = state.releases
+    return known.failures > 0 or known.counts.present < known.counts.total
+
+
+def freshness(
+    state: RepoState, tier: Tier, now: datetime, *, releases: bool = False
+) -> Freshness:
+    """Return how fresh a mirror is; `releases`: its releases are mirrored too."""
+    found = components(state, now, releases=releases)
     return Freshness(
         state,
-        word(state, tier, now),
-        behind(state, now),
-        staleness(state, now),
-        tier.target,
+        word(state, tier, now, releases=releases),
+        max(each.behind for each in found),
+        max(each.staleness for each in found),
+        target(state, tier),
+        found,
     )
 
 

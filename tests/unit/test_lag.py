@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from syncer.model.lfs import LfsCounts
 from syncer.model.mirrors import Activity, Held, RepoState
 from syncer.model.names import RepoName
+from syncer.model.origin import Standing
+from syncer.model.releases import ReleaseCounts, ReleaseState
 from syncer.model.runs import LagSample, Outcome, Word
 from syncer.schedule.lag import (
+    ComponentLag,
     Freshness,
     Summary,
     attainment,
@@ -133,8 +136,49 @@ def test_freshness_holds_both_numbers() -> None:
     """`status --json` shows what the word was made from."""
     state = mirror(behind_since=NOW - 5 * MINUTE)
     found = freshness(state, Tier(), NOW)
-    assert found == Freshness(state, Word.OK, 5 * MINUTE, MINUTE, 15 * MINUTE)
+    refs = ComponentLag("refs", 5 * MINUTE, MINUTE)
+    wanted = Freshness(state, Word.OK, 5 * MINUTE, MINUTE, 15 * MINUTE, (refs,))
+    assert found == wanted
     assert found.lag == 5 * MINUTE
+
+
+def test_releases_have_a_lag_of_their_own() -> None:
+    """An asset that is added to an old tag moves no ref."""
+    seen = ReleaseState(checked=NOW - 40 * MINUTE, behind_since=NOW - 2 * MINUTE)
+    found = freshness(mirror(releases=seen), Tier(), NOW, releases=True)
+    assert found.components == (
+        ComponentLag("refs", NONE, MINUTE),
+        ComponentLag("releases", 2 * MINUTE, 40 * MINUTE),
+    )
+    assert found.lag == 40 * MINUTE
+    assert found.word is Word.LATE
+
+
+def test_releases_that_are_not_mirrored_are_never_late() -> None:
+    """What was listed once and is switched off says nothing."""
+    seen = ReleaseState(checked=NOW - 4000 * MINUTE, failures=3)
+    assert freshness(mirror(releases=seen), Tier(), NOW).word is Word.OK
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        ReleaseState(checked=NOW, failures=1, error="releases: down"),
+        ReleaseState(checked=NOW, counts=ReleaseCounts(1, present=2, missing=1)),
+        ReleaseState(checked=NOW, counts=ReleaseCounts(1, present=2, damaged=1)),
+    ],
+)
+def test_a_mirror_whose_releases_lack_something_is_partial(seen: ReleaseState) -> None:
+    """Its refs are whole, which is not all of it."""
+    assert word(mirror(releases=seen), Tier(), NOW, releases=True) is Word.PARTIAL
+
+
+def test_what_is_archived_is_not_late_after_an_hour() -> None:
+    """Nothing changes there, so it is looked at once a day."""
+    state = mirror(standing=Standing.ARCHIVED, last_success=NOW - 600 * MINUTE)
+    assert word(state, Tier(), NOW) is Word.OK
+    older = mirror(standing=Standing.ARCHIVED, last_success=NOW - 6000 * MINUTE)
+    assert word(older, Tier(), NOW) is Word.LATE
 
 
 @pytest.mark.parametrize(
