@@ -11,11 +11,12 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from syncer.catalog.database import check_schema, connect
 from syncer.catalog.index import SqlBlobIndex
+from syncer.catalog.release_index import SqlReleaseIndex
 from syncer.catalog.sql import SqlCatalog
 from syncer.credentials import Redactor
 from syncer.git import version
@@ -23,22 +24,23 @@ from syncer.git.bare import BareStore
 from syncer.git.command import GitCommand
 from syncer.git.remote import ls_remote
 from syncer.git.repository import Limits
-from syncer.limits import Pace, Room, give_memory_back
-from syncer.model.mirrors import Selection
 from syncer.remotes import Remotes
-from syncer.store.directory import DirectoryStore
 from syncer.store.s3 import S3Store
-from syncer.store.s3_address import S3Address
+from syncer.sync.cadence import Cadence
+from syncer.sync.discovery import Discoverer
+from syncer.sync.hints import HintSweep
 from syncer.sync.pipeline import Pipeline
 from syncer.sync.probes import ProbeBuffer
 from syncer.sync.sweep import BlobSweeper
-from syncer.sync.transfer import TransferLimits, Transfers
+from syncer.sync.transfer import Transfers
 from syncer.sync.verify import Verifier
-from syncer.sync.world import World
+from syncer.sync.world import DEFAULT_SELECTION, World
 from syncer.upstream.egress import Egress
+from syncer.upstream.github import GitHubApi
 from syncer.upstream.lfs import HttpLfs
 from syncer.upstream.refs import HttpForge
 from syncer.upstream.session import Session
+from syncer.wiring import blob_store, grown, selected, transfer_limits
 from syncer.workers.local import Bounds, LocalWorkers
 
 if TYPE_CHECKING:
@@ -46,9 +48,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from syncer.config import Config
+    from syncer.credentials import Secret
     from syncer.model.mirrors import RepoState
     from syncer.model.runs import Progress, SyncRun
-    from syncer.ports import UploadLog
 
 __all__ = ["App", "SystemClock", "build"]
 
@@ -87,6 +89,16 @@ class App:
     def verifier(self) -> Verifier:
         """What looks whether blobs are there and right."""
         return Verifier(self.world, self.stop)
+
+    @property
+    def hints(self) -> HintSweep:
+        """What asks about many repositories at once."""
+        return HintSweep(self.world)
+
+    @property
+    def discoverer(self) -> Discoverer:
+        """What asks which repositories owners have."""
+        return Discoverer(self.world)
 
     @property
     def sweeper(self) -> BlobSweeper:
@@ -129,7 +141,11 @@ class App:
         return f"cli@{socket.gethostname()}"
 
     def reconcile(self) -> None:
-        """Make the catalog's active mirrors those of the configuration."""
+        """Make the catalog's active mirrors those of the configuration.
+
+        Those that its owners were found to have are among them.
+        """
+        self.config = grown(self.config, self.world.releases)
         wanted = [(repo.name, repo.tier) for repo in self.config.repo]
         self.catalog.reconcile(wanted, self.clock.now())
 
@@ -148,6 +164,8 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
     clock = SystemClock()
     engine = connect(config.catalog_url)
     check_schema(engine)
+    releases = SqlReleaseIndex(engine)
+    config = grown(config, releases)
     catalog = SqlCatalog(engine)
     git = GitCommand(
         config.syncer.git,
@@ -157,8 +175,10 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
     )
     proxy = config.syncer.proxy
     egress = Egress(clock, proxied=proxy is not None)
-    session = Session(egress, clock=clock, stop=stop, proxy=proxy)
-    remotes = Remotes(config, egress)
+    redactor = Redactor(config.secrets())
+    learn = partial(_learn, redactor)
+    session = Session(egress, clock=clock, stop=stop, proxy=proxy, learn=learn)
+    remotes = Remotes(config, egress, session.tokens.basic)
     store = BareStore(
         config.data / "git",
         git,
@@ -175,8 +195,8 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
     )
     probes = ProbeBuffer(catalog)
     index = SqlBlobIndex(engine)
-    limits = _limits(config, clock, stop)
-    blobs = _blob_store(config, index, clock, limits.room, stop)
+    limits = transfer_limits(config, clock, stop)
+    blobs = blob_store(config, index, clock, limits.room, stop)
     lfs = HttpLfs(
         config.target_host,
         session,
@@ -184,19 +204,32 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
         stop=stop,
         configured=frozenset(config.host),
     )
-    transfers = Transfers(blobs, index, lfs, clock, stop, limits)
+    api = GitHubApi(config.target_host, session, clock=clock, stop=stop)
+    selections = selected(config)
+    cadence = Cadence(
+        catalog,
+        api,
+        clock,
+        config.tier,
+        lambda name: selections.get(name.identity, DEFAULT_SELECTION),
+        lambda host: config.target_host(host).api_reserve,
+    )
+    transfers = Transfers(blobs, index, clock, stop, limits)
     world = World(
         forge,
         store,
         catalog,
         clock,
         probes,
-        Redactor(config.secrets()).clean,
-        _selections(config),
+        redactor.clean,
+        selections,
         blobs,
         index,
         lfs,
         transfers,
+        api,
+        releases,
+        cadence.every,
     )
     resources = ExitStack()
     resources.callback(catalog.close)
@@ -204,6 +237,7 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
     if isinstance(blobs, S3Store):
         resources.callback(blobs.close)
     resources.callback(lfs.close)
+    resources.callback(api.close)
     resources.callback(transfers.close)
     pipeline = Pipeline(world)
     return App(
@@ -221,52 +255,9 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
     )
 
 
-def _selections(config: Config) -> dict[str, Selection]:
-    """Return what to mirror of each repository, by identity."""
-    return {
-        repo.name.identity: Selection(
-            repo.refs, lfs=repo.lfs, hold_missing=repo.lfs_missing == "hold"
-        )
-        for repo in config.repo
-    }
+def _learn(redactor: Redactor, secret: Secret) -> None:
+    """Have a token that was minted redacted everywhere."""
+    from syncer import logs  # noqa: PLC0415 - only Apps mint; it takes long to load
 
-
-def _limits(
-    config: Config, clock: SystemClock, stop: threading.Event
-) -> TransferLimits:
-    syncer = config.syncer
-    give_memory_back()
-    return TransferLimits(
-        workers=syncer.transfers,
-        room=Room(syncer.in_flight, stop),
-        pace=Pace(syncer.bandwidth, clock.monotonic, stop.wait),
-        lanes=lambda host: config.target_host(host).transfers,
-    )
-
-
-def _blob_store(
-    config: Config,
-    uploads: UploadLog,
-    clock: SystemClock,
-    room: Room,
-    stop: threading.Event,
-) -> DirectoryStore | S3Store:
-    """Return the store that `[syncer] blobs` names; S3 is not contacted yet."""
-    place = config.blobs_place
-    if isinstance(place, Path):
-        # Parts become blobs by a rename, so both are on one file system.
-        embedded = place.is_relative_to(config.data)
-        incoming = config.data / "incoming" if embedded else place / ".incoming"
-        floor = config.syncer.min_free
-        return DirectoryStore(place, incoming, min_free=floor, stop=stop)
-    s3 = config.syncer.s3
-    address = S3Address(
-        place.bucket,
-        place.prefix,
-        endpoint=s3.endpoint,
-        region=s3.region,
-        ca=s3.ca,
-        keys=s3.keys,
-        public_endpoint=s3.public_endpoint,
-    )
-    return S3Store(address, uploads=uploads, clock=clock, room=room, stop=stop)
+    redactor.learn_brief(secret)
+    logs.learn_brief(secret)

@@ -36,6 +36,7 @@ from tests.fakes_forge import FakeForge
 from tests.fakes_git import FakeGitStore, FakeUpstream
 from tests.fakes_index import FakeBlobIndex
 from tests.transfers import SleeplessStop
+from tests.unasked import Unasked, unasked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,6 +170,10 @@ class Fleet:
         wanted = [(name, "normal") for name in NAMES if name not in without]
         self.catalog.reconcile(wanted, self.clock.now())
 
+    def asked(self) -> Unasked:
+        """Return what is asked about releases: nobody."""
+        return unasked(self.clock)
+
     def upstream(self, name: RepoName) -> FakeUpstream:
         """Return what a mirror is of."""
         return self.upstreams[name.identity]
@@ -196,7 +201,7 @@ class Fleet:
         stop = SleeplessStop(self.clock)
         pace = Pace(None, self.clock.monotonic, stop.wait)
         limits = TransferLimits(2, Room(_ROOM, stop), pace, lambda _host: 2)
-        engine = Transfers(blobs, index, source, self.clock, stop, limits)
+        engine = Transfers(blobs, index, self.clock, stop, limits)
         world = World(
             self.forge,
             self.store,
@@ -209,6 +214,7 @@ class Fleet:
             index,
             source,
             engine,
+            *self.asked(),
         )
         pipeline = Pipeline(world)
         sweeper = BlobSweeper(

@@ -24,6 +24,7 @@ from tests.fakes_forge import FakeForge
 from tests.fakes_git import FakeGitStore, FakeUpstream
 from tests.fakes_index import FakeBlobIndex
 from tests.transfers import SleeplessStop
+from tests.unasked import unasked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,7 +154,7 @@ class Mirrors:
             pace=Pace(None, self.clock.monotonic, stop.wait),
             lanes=lambda _: 1,
         )
-        self.transfers = Transfers(self.blobs, index, source, self.clock, stop, limits)
+        self.transfers = Transfers(self.blobs, index, self.clock, stop, limits)
         world = World(
             self.forge,
             store,
@@ -166,6 +167,7 @@ class Mirrors:
             index,
             source,
             self.transfers,
+            *unasked(self.clock),
         )
         self.pipeline = Pipeline(world)
 

@@ -25,6 +25,7 @@ from tests.fakes_catalog import FakeCatalog
 from tests.fakes_forge import Capabilities, FakeForge, host
 from tests.fakes_lfs import FakeLfs
 from tests.servers.repositories import git
+from tests.unasked import unasked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,6 +118,7 @@ class Sandbox:
             self.lfs.index,
             self.lfs.source,
             self.lfs.transfers,
+            *unasked(self.clock),
         )
         self.pipeline = Pipeline(world)
         self.catalog.reconcile([(NAME, "normal")], self.clock.now())

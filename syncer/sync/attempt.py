@@ -10,11 +10,14 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from syncer.errors import Interrupted, SyncerError
 from syncer.model.content import RefSnapshot, diff, keep_lost
 from syncer.model.runs import Incoming, Intent, Outcome, Stage
 from syncer.sync import guard
+from syncer.sync.endings import Endings
 from syncer.sync.lfs import LfsResult, LfsStage, hold, is_owed, is_whole
-from syncer.sync.record import counts, notes, settle
+from syncer.sync.record import counts, notes, settle, tell
+from syncer.sync.releases import ReleaseResult, ReleaseStage, are_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from syncer.model.content import Ref, RefChange
     from syncer.model.mirrors import Held, RepoState, Selection
-    from syncer.model.runs import Probe, SyncRun
+    from syncer.model.runs import Probe, SyncRun, Visit
     from syncer.ports import BareRepository, ProgressSink
     from syncer.sync.world import World
 
@@ -42,11 +45,20 @@ class Attempt:
         self._progress = progress
         self.current = run
         self._stage = LfsStage(world, progress)
+        self._release_stage = ReleaseStage(world, progress)
+        self._endings = Endings(world)
         #: What was done for LFS: nothing is missing where it is not mirrored.
         self._lfs = LfsResult()
+        #: What was done for releases, and why that was not possible.
+        self._releases = ReleaseResult()
+        self._unlisted: SyncerError | None = None
 
-    def run(self, repository: BareRepository, probe: Probe) -> SyncRun:
-        world, run = self._world, self.current
+    def run(self, repository: BareRepository, visit: Visit) -> SyncRun:
+        """Bring a mirror to what a visit saw; `visit` has a probe."""
+        world, run, probe = self._world, self.current, visit.probe
+        if probe is None:
+            return run
+        self._unlisted = visit.unlisted
         state = world.catalog.state(run.name)
         if settle(world, repository, state, world.catalog.intent(state.id)):
             state = world.catalog.state(run.name)
@@ -54,7 +66,7 @@ class Attempt:
         if not probe.symref_known:
             target = replace(target, head=_guess_head(published, target))
         if self._is_published(state, published, target):
-            return self._catch_up(repository, state, published, probe)
+            return self._catch_up(repository, state, published, visit, probe)
         self._open(state, observed=probe.started)
         held = guard.check(
             published, target, self._selection.refs, state.held, world.clock.now()
@@ -63,6 +75,7 @@ class Attempt:
             return self._hold(held)
         incoming = self._fetch(repository, state, target)
         held = self._transfer(repository, state, incoming)
+        held = held or self._bring_releases(state, visit)
         if held is not None:
             return self._hold(held)
         return self._publish(repository, state, published, incoming, probe)
@@ -72,24 +85,69 @@ class Attempt:
         repository: BareRepository,
         state: RepoState,
         published: RefSnapshot,
+        visit: Visit,
         probe: Probe,
     ) -> SyncRun:
         """Bring what refs that are published already still lack; confirm them."""
-        catalog = self._world.catalog
-        whole = is_whole(state, self._selection)
-        outcome = Outcome.UNCHANGED if whole else Outcome.PARTIAL
+        catalog, selection = self._world.catalog, self._selection
+        whole = is_whole(state, selection)
         # What is missing may be what the refs of a run that failed needed, no others.
-        owed = not whole or is_owed(state, self.current.started)
-        if self._selection.lfs and owed:
+        owed = selection.lfs and (not whole or is_owed(state, self.current.started))
+        if owed or visit.listing is not None:
             self._open(state, observed=None)
-            self._transfer(repository, state, Incoming(published, exact=True))
-            self._stage.give_up(state, self._lfs)
-            outcome = self._outcome()
-            self.current = self._ended(outcome, generation=state.generation)
-            catalog.close_run(self.current)
+            if owed:
+                self._transfer(repository, state, Incoming(published, exact=True))
+                self._stage.give_up(state, self._lfs)
+            held = self._bring_releases(state, visit)
+            if held is not None:
+                return self._hold(held)
+            self._close(state)
+        else:
+            whole = whole and are_whole(state, selection.releases)
+            outcome = Outcome.UNCHANGED if whole else Outcome.PARTIAL
+            run = self._ended(outcome, generation=state.generation)
+            self.current = self._with_unlisted(state, run)
         stamp = self._world.store.stamp(state.path) or ""
         catalog.confirm(state, probe, stamp, published)
-        return self._ended(outcome, generation=state.generation)
+        return self.current
+
+    def _close(self, state: RepoState) -> None:
+        """End a run that moved no ref, with the releases it brought."""
+        run = self._ended(self._outcome(state), generation=state.generation)
+        run = self._with_unlisted(state, run)
+        changes = self._releases.changes
+        if changes is None:
+            self._world.catalog.close_run(run)
+            self.current = run
+        else:
+            events = self._releases.events
+            self.current = self._world.catalog.publish_releases(run, changes, events)
+            tell(state.name, events)
+
+    def _bring_releases(self, state: RepoState, visit: Visit) -> Held | None:
+        """Bring the assets of a listing; return why the run waits for a person.
+
+        What goes wrong with them keeps no ref waiting.
+        """
+        if visit.listing is None:
+            return None
+        self.current = self.current.reached(Stage.TRANSFER)
+        try:
+            self._releases = done = self._release_stage.run(state, visit.listing)
+        except Interrupted:
+            raise
+        except SyncerError as exc:
+            self._unlisted = exc
+            return None
+        notes = (*self.current.notes, *done.notes)
+        self.current = replace(self.current, releases=done.tally, notes=notes)
+        return done.held
+
+    def _with_unlisted(self, state: RepoState, run: SyncRun) -> SyncRun:
+        """Return a run with what went wrong with its releases, if anything."""
+        if self._unlisted is None:
+            return run
+        return self._endings.unlisted(state, run, self._unlisted)
 
     def _transfer(
         self, repository: BareRepository, state: RepoState, incoming: Incoming
@@ -107,8 +165,12 @@ class Attempt:
             return None
         return hold(done.lacking, state.held, self._world.clock.now())
 
-    def _outcome(self) -> Outcome:
-        return Outcome.PARTIAL if self._lfs.missing else Outcome.CHANGED
+    def _outcome(self, state: RepoState) -> Outcome:
+        if self._releases.changes is None:
+            whole = are_whole(state, self._selection.releases)
+        else:
+            whole = self._releases.tally.missing == 0
+        return Outcome.CHANGED if whole and not self._lfs.missing else Outcome.PARTIAL
 
     def _is_published(
         self, state: RepoState, published: RefSnapshot, target: RefSnapshot
@@ -133,7 +195,7 @@ class Attempt:
     def _hold(self, held: Held) -> SyncRun:
         run = replace(
             self._ended(Outcome.HELD),
-            error=f"{held.reason}; published refs are unchanged",
+            error=f"{held.reason}; what is published is unchanged",
             hint=f"if that is right: syncer accept {self.current.name}",
             exit_code=1,
         )
@@ -144,12 +206,12 @@ class Attempt:
         self, repository: BareRepository, state: RepoState, target: RefSnapshot
     ) -> Incoming:
         incoming = repository.fetch(
-            state.name,
+            state.source,
             target,
             scope=self._selection.refs,
             accepted=self._world.catalog.accepted_objects(state.id),
             progress=self._progress,
-            source=partial(self._world.forge.pack, state.name),
+            source=partial(self._world.forge.pack, state.source),
         )
         self.current = replace(
             self.current,
@@ -190,6 +252,8 @@ class Attempt:
             probed=probe.started,
             ref_count=len(target.upstream),
             first=incoming.first,
+            releases=self._releases.changes,
+            events=self._releases.events,
         )
         world.catalog.intend(intent)
         self.current = self.current.reached(Stage.PROMOTE)
@@ -197,11 +261,12 @@ class Attempt:
         self.current = self.current.reached(Stage.RECORD)
         self._stage.give_up(state, self._lfs)
         run = replace(
-            self._ended(self._outcome()),
+            self._with_unlisted(state, self._ended(self._outcome(state))),
             counts=counts(changes),
             notes=(*notes(changes, published, target), *self.current.notes),
         )
         self.current = world.catalog.finish(intent, receipt, run)
+        tell(state.name, intent.events)
         return self.current
 
     def _ended(self, outcome: Outcome, generation: int = 0) -> SyncRun:

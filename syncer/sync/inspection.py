@@ -1,10 +1,10 @@
 """Whether blobs are in the store, and their bytes what their names say.
 
-    objects ──some at a time──> threads: asked for, or read and hashed
-                                   │
-            bad ones marked at once, right ones some at a time <──┘
+    blobs ──some at a time──> threads: asked for, or read and hashed
+                                 │
+          bad ones marked at once, right ones some at a time <──┘
 
-A few objects are in hand at a time, however many a mirror has and however large
+A few blobs are in hand at a time, however many a mirror needs and however large
 they are; whoever ends it waits for one block of each.
 """
 
@@ -22,18 +22,16 @@ from typing import TYPE_CHECKING
 
 from syncer.errors import Interrupted, NotFound, Truncated, Unavailable
 from syncer.model.care import Damage
-from syncer.model.lfs import LfsState
 from syncer.model.runs import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Executor
 
-    from syncer.model.care import Depth
-    from syncer.model.lfs import LfsObject
+    from syncer.model.care import Depth, Needed
     from syncer.ports import BlobIndex, BlobStore, Clock, ProgressSink
 
-#: Objects asked for, or read, at the same time; and those handed to threads.
+#: Blobs asked for, or read, at the same time; and those handed to threads.
 _THREADS = 8
 _AHEAD = 2 * _THREADS
 #: Right blobs that are recorded together, or those of so many seconds.
@@ -47,9 +45,9 @@ _QUESTION = 1000
 
 @dataclass(slots=True, eq=False)
 class _Task:
-    """One object in hand; `done` is moved by the thread that reads it."""
+    """One blob in hand; `done` is moved by the thread that reads it."""
 
-    object: LfsObject
+    blob: Needed
     read: bool
     done: int = 0
     #: Why the blob is bad; None when it is right as far as we looked.
@@ -67,7 +65,7 @@ class Inspection:
 
 
 class Inspector:
-    """Looks at the blobs of one mirror's objects; used once.
+    """Looks at the blobs that one mirror needs; used once.
 
     What is bad is marked in the index as soon as it is found, so that nothing
     relies on it.
@@ -93,17 +91,17 @@ class Inspector:
         self._right: list[str] = []
         self._written = self._told = clock.monotonic()
 
-    def run(self, objects: Sequence[LfsObject], depth: Depth) -> Inspection:
-        """Look at every object; read those that `depth` chooses.
+    def run(self, blobs: Sequence[Needed], depth: Depth) -> Inspection:
+        """Look at every blob; read those that `depth` chooses.
 
         Raises:
             Interrupted: the stop event was set.
             SyncerError: of the store, as `BlobStore`.  What was found until
                 then is recorded in any case.
         """
-        chosen = self._chosen(objects, depth)
-        tasks = (_Task(o, chosen is None or o.pointer.oid in chosen) for o in objects)
-        meter = _Meter(objects, chosen if depth.read else None)
+        chosen = self._chosen(blobs, depth)
+        tasks = (_Task(b, chosen is None or b.oid in chosen) for b in blobs)
+        meter = _Meter(blobs, chosen if depth.read else None)
         try:
             with ThreadPoolExecutor(_THREADS, "verify") as pool:
                 try:
@@ -116,9 +114,7 @@ class Inspector:
             self._write()
         return self._found
 
-    def _chosen(
-        self, objects: Sequence[LfsObject], depth: Depth
-    ) -> frozenset[str] | None:
+    def _chosen(self, blobs: Sequence[Needed], depth: Depth) -> frozenset[str] | None:
         """Return the digests of the blobs to read, None for all.
 
         A share of them are those that were not read for longest: all have their
@@ -128,7 +124,7 @@ class Inspector:
             return frozenset()
         if depth.share >= 1:
             return None
-        sound = [o.pointer.oid for o in objects if o.state is LfsState.PRESENT]
+        sound = [blob.oid for blob in blobs if blob.bad is None]
         count = math.ceil(depth.share * len(sound))
         oldest = heapq.nsmallest(count, self._last_read(sound))
         return frozenset(oid for _, oid in oldest)
@@ -173,7 +169,7 @@ class Inspector:
         pool.submit(self._look_at, task)
 
     def _look_at(self, task: _Task) -> None:
-        """Look at one object; in a thread."""
+        """Look at one blob; in a thread."""
         try:
             self._check()
             task.why = self._fault(task)
@@ -183,15 +179,14 @@ class Inspector:
 
     def _fault(self, task: _Task) -> str | None:
         """Return what is wrong with a blob, None when nothing is."""
-        oid, size = task.object.pointer
-        blob = self._blobs.find(oid)
-        if blob is None:
+        oid, size, bad = task.blob
+        found = self._blobs.find(oid)
+        if found is None:
             return "lost from the store"
-        if blob.size != size:
-            return f"it has {blob.size} bytes instead of {size}"
+        if found.size != size:
+            return f"it has {found.size} bytes instead of {size}"
         if not task.read:
-            known = task.object.state is LfsState.DAMAGED
-            return (task.object.reason or "found damaged before") if known else None
+            return bad
         try:
             digest = self._hashed(task)
         except (NotFound, Truncated) as exc:
@@ -203,7 +198,7 @@ class Inspector:
         hasher, before = sha256(), -1
         while True:
             try:
-                with self._blobs.read(task.object.pointer.oid, offset=task.done) as it:
+                with self._blobs.read(task.blob.oid, offset=task.done) as it:
                     for block in it:
                         self._check()
                         hasher.update(block)
@@ -216,16 +211,16 @@ class Inspector:
                 return hasher.hexdigest()
 
     def _note(self, task: _Task) -> None:
-        """Record what came of one object."""
+        """Record what came of one blob."""
         self._in_hand.discard(task)
         self._found.read += task.done > 0
         self._found.read_bytes += task.done
         if task.error is not None:
             return
-        oid, size = task.object.pointer
+        oid, size, bad = task.blob
         if task.why is not None:
             self._found.damaged.append(Damage(oid, size, task.why))
-            if task.why != task.object.reason:
+            if task.why != bad:
                 self._index.damaged(oid, self._clock.now(), task.why)
         elif task.read:
             self._right.append(oid)
@@ -255,21 +250,19 @@ class Inspector:
 class _Meter:
     """How far it is: in bytes to read, or in bytes of what was asked for."""
 
-    def __init__(
-        self, objects: Sequence[LfsObject], chosen: frozenset[str] | None
-    ) -> None:
-        self._count = len(objects)
+    def __init__(self, blobs: Sequence[Needed], chosen: frozenset[str] | None) -> None:
+        self._count = len(blobs)
         self._chosen = chosen
-        counted = (o for o in objects if chosen is None or o.pointer.oid in chosen)
-        self._total = sum(each.pointer.size for each in counted)
+        counted = (b for b in blobs if chosen is None or b.oid in chosen)
+        self._total = sum(blob.size for blob in counted)
         self._ended = 0
         self._done = 0
 
     def add(self, task: _Task) -> None:
-        """Count an object that was looked at."""
+        """Count a blob that was looked at."""
         self._ended += 1
         if self._chosen is None or task.read:
-            self._done += task.object.pointer.size
+            self._done += task.blob.size
 
     def read(self, in_hand: Iterable[_Task]) -> Progress:
         """Return it, with what is on its way."""

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from syncer.model.content import ChangeKind
 from syncer.model.runs import Outcome, Stage, SyncRun
+from syncer.sync.arrivals import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from syncer.model.content import RefChange, RefSnapshot
     from syncer.model.mirrors import RepoState
+    from syncer.model.names import RepoName
+    from syncer.model.origin import Event
     from syncer.model.runs import Intent
     from syncer.ports import BareRepository
     from syncer.sync.world import World
@@ -35,7 +38,7 @@ def settle(
         )
     now = world.clock.now()
     if intent is not None and recovery.finished is not None:
-        lfs = world.index.counts(state.id)
+        whole = _is_whole(world, state, intent)
         run = SyncRun(
             intent.run_id,
             state.id,
@@ -43,7 +46,7 @@ def settle(
             world.catalog.run_trigger(intent.run_id),
             intent.probed,
             stage=Stage.RECORD,
-            outcome=Outcome.CHANGED if lfs.present == lfs.total else Outcome.PARTIAL,
+            outcome=Outcome.CHANGED if whole else Outcome.PARTIAL,
             ended=now,
             counts=counts(intent.changes),
             notes=("the process died after the refs moved; finished afterwards",),
@@ -54,6 +57,23 @@ def settle(
     # Whatever is open now is dead: the lease is ours.
     dead = world.catalog.abandon_runs(state.id, now, _DIED)
     return intent is not None or dead > 0
+
+
+def _is_whole(world: World, state: RepoState, intent: Intent) -> bool:
+    """Return whether nothing is missing of what an intent publishes."""
+    lfs = world.index.counts(state.id)
+    known = {each.release.id: each for each in world.releases.releases(state.id)}
+    if intent.releases is not None:
+        known |= {each.release.id: each for each in intent.releases.records}
+    wanted = world.selection(state.name).releases.wanted
+    return lfs.present == lfs.total and not (wanted and missing(known.values()))
+
+
+def tell(name: RepoName, events: Iterable[Event]) -> None:
+    """Log what upstream did, beside the audit trail that has it too."""
+    for event in events:
+        level = logging.WARNING if event.alarming else logging.INFO
+        log.log(level, "%s: %s", event.action, event.detail, extra={"repo": str(name)})
 
 
 def counts(changes: Iterable[RefChange]) -> dict[str, int]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from syncer.model.mirrors import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import timedelta
 
+    from syncer.model.mirrors import RepoState
     from syncer.model.names import RepoName
     from syncer.ports import (
         BlobIndex,
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
         Catalog,
         Clock,
         Forge,
+        ForgeApi,
         GitStore,
         LfsSource,
         ProbeLog,
+        ReleaseIndex,
     )
     from syncer.sync.transfer import Transfers
 
@@ -43,6 +47,12 @@ class World:
     index: BlobIndex
     lfs: LfsSource
     transfers: Transfers
+    api: ForgeApi
+    releases: ReleaseIndex
+    #: The time between two looks at a mirror's releases.
+    every: Callable[[RepoState], timedelta]
+    #: Mirrors whose releases changed, as a sweep over many hints.
+    hinted: set[int] = field(default_factory=set)
 
     def selection(self, name: RepoName) -> Selection:
         """Return what is mirrored of a repository."""

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from syncer.errors import SyncerError
+from syncer.errors import Locked, SyncerError
 from syncer.model.runs import Outcome
 
 if TYPE_CHECKING:
@@ -171,6 +171,8 @@ class LocalWorkers:
     def _maintain(self, state: RepoState) -> None:
         try:
             self._runner.maintain(state)
+        except Locked:
+            return  # somebody else is at it; there is always a next time
         except SyncerError as exc:
             # The mirror is as fresh as before; the next run tries again.
             log.warning(

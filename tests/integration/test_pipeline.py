@@ -32,6 +32,7 @@ from tests.fakes_forge import FakeForge
 from tests.fakes_git import FakeGitStore, FakeUpstream, lives
 from tests.fakes_lfs import FakeLfs
 from tests.sandbox import Sandbox
+from tests.unasked import unasked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,7 @@ class Memory:
             self.lfs.index,
             self.lfs.source,
             self.lfs.transfers,
+            *unasked(self.clock),
         )
         self.pipeline = Pipeline(self.world)
 

@@ -20,6 +20,7 @@ from syncer.model.care import Damage, Depth
 from syncer.model.lfs import LfsCounts, LfsObject, LfsPointer, LfsState
 from syncer.model.runs import Outcome
 from syncer.store.directory import DirectoryStore
+from syncer.sync.holdings import of_objects
 from syncer.sync.inspection import Inspector
 from tests.fakes import NOW, FakeClock
 from tests.fakes_blobs import FakeBlobStore, digest_for, pointer_to
@@ -405,7 +406,7 @@ class Bench:
     ) -> tuple[set[str], int]:
         """Return which blobs are damaged, and how many were read."""
         inspector = Inspector(self.shelf, self.index, self.clock, self.stop, progress)
-        found = inspector.run(self.index.objects(1), depth)
+        found = inspector.run(list(of_objects(self.index.objects(1))), depth)
         return {each.oid for each in found.damaged}, found.read
 
     def verified(self) -> set[str]:

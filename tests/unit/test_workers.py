@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncer.errors import Locked
+from syncer.errors import Locked, NoSpace, SyncerError
 from syncer.model.content import RefSnapshot
 from syncer.model.mirrors import RepoState
 from syncer.model.names import RepoName
@@ -305,25 +305,33 @@ def test_a_defect_frees_the_mirror(
     assert runner.ran == [mirror.id]
 
 
-def test_failed_maintenance_is_no_failed_run(
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [(NoSpace("the disk is full"), True), (Locked("it is in use"), False)],
+)
+def test_failed_maintenance_is_no_failed_run(  # noqa: PLR0913, PLR0917 - a case, and four fixtures
     workers: LocalWorkers,
     runner: Runner,
     ended: list[SyncRun],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    error: SyncerError,
+    is_told: bool,  # noqa: FBT001 - the case's
 ) -> None:
-    """The mirror is as fresh as before, and somebody may read why."""
+    """The mirror is as fresh as before, and somebody may read why it failed.
 
-    def locked(state: RepoState) -> bool:
-        msg = f"{state.name} is in use"
-        raise Locked(msg)
+    That another is at work on it is no failure.
+    """
 
-    monkeypatch.setattr(runner, "maintain", locked)
+    def raising(_state: RepoState) -> bool:
+        raise error
+
+    monkeypatch.setattr(runner, "maintain", raising)
     workers.submit(states(1)[0], Trigger.SCHEDULE)
     workers.join()
 
     assert [run.outcome for run in ended] == [Outcome.CHANGED]
-    assert "maintenance failed" in caplog.text
+    assert ("maintenance failed" in caplog.text) is is_told
 
 
 def test_progress_says_whose_it_is(runner: Runner, ended: list[SyncRun]) -> None:
