@@ -98,10 +98,13 @@ def care_for(app: App, state: RepoState) -> None:
             log.info("packs put in order", extra={"repo": str(state.name)})
         spec = app.config.find(state.name)
         keep = (spec.keep if spec is not None else None) or app.config.syncer.keep
+        now = app.clock.now()
         with app.store.lease(state.path) as repository:
-            gone = repository.drop_expired(app.clock.now(), keep, dry_run=False)
-        if gone:
-            log.info("expired", extra={"repo": str(state.name), "removed": len(gone)})
+            gone = repository.drop_expired(now, keep, dry_run=False)
+            assets = app.world.releases.expire(state.id, now - keep, now)
+        if gone or assets:
+            counted = {"removed": len(gone), "assets": len(assets)}
+            log.info("expired", extra={"repo": str(state.name), **counted})
     except Locked:
         return  # a command works on it; there is always a next time
     except SyncerError as exc:

@@ -4,6 +4,7 @@
       ├─ the file changed? take the new configuration, or keep the old one
       ├─ flush unchanged probes, one commit
       ├─ decide who is due (`schedule/due.py`) and hand them to the workers
+      ├─ ask forges about many mirrors at once (`outlook.py`)
       └─ look after packs and blobs (`care.py`)
 
 State is in the catalog, so that a restart goes on where it stopped.
@@ -32,6 +33,7 @@ from syncer.errors import Locked, SyncerError
 from syncer.git import version
 from syncer.git.lease import Patience, hold
 from syncer.model.runs import Trigger
+from syncer.outlook import Outlook
 from syncer.schedule.due import due
 from syncer.schedule.share import AHEAD, admit
 
@@ -100,6 +102,7 @@ class Daemon:
         self._not_before = 0.0
         self._complaint = ""
         self._care = Care()
+        self._outlook = Outlook()
 
     def run(self) -> int:
         """Tick until a signal comes."""
@@ -154,6 +157,7 @@ class Daemon:
             for thread in others:
                 thread.join()
             self._care.join()
+            self._outlook.join()
             self._app.close()
         except SyncerError as exc:
             log.warning("the last probes were not stored", extra={"error": str(exc)})
@@ -194,6 +198,12 @@ class Daemon:
         in_hand = (state.name.host for state in states if state.id in busy)
         for decision in admit(ready, in_hand, shares):
             self._workers.submit(decision.state, Trigger.SCHEDULE)
+        self._outlook.begin(app, states)
+        hinted = self._outlook.take(busy)
+        for state in (each for each in states if each.id in hinted):
+            self._workers.submit(state, Trigger.SCHEDULE)
+        if self._outlook.has_grown():
+            self._reload.set()
         self._care.begin(app, states, idle=not busy and not ready)
 
     def _in_hand(self) -> set[int]:
@@ -242,12 +252,13 @@ class Daemon:
         old_app, old_workers = self._app, self._workers
         self._app, self._workers = app, self._new_workers(app)
         log.info("configuration reloaded", extra={"mirrors": len(app.config.repo)})
-        caring = self._care.thread
+        others = (self._care.thread, self._outlook.thread)
 
         def retire() -> None:
             old_workers.close()
-            if caring is not None:
-                caring.join()
+            for other in others:
+                if other is not None:
+                    other.join()
             old_app.close()
 
         thread = threading.Thread(target=retire, name="retire")
