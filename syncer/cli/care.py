@@ -1,7 +1,8 @@
 """`gc`: what has expired goes, packs that piled up are put in order.
 
 Blobs go in two steps: what nothing needs is condemned by one call and removed by
-another, a grace period later.
+another, a grace period later.  Those of assets that left are needed until `keep` is
+over.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncer.cli import options
+from syncer.cli import documents, options
 from syncer.cli.render import plural, size, stamp
 from syncer.cli.session import configured
 from syncer.cli.verdict import exit_status
 from syncer.errors import SyncerError
 from syncer.model.care import Swept
+from syncer.model.releases import Departure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import timedelta
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime, timedelta
     from pathlib import Path
 
     from syncer.bootstrap import App
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
     from syncer.model.blobs import Blob, Leftover
     from syncer.model.mirrors import RepoState
     from syncer.model.names import RepoName
+    from syncer.model.releases import AssetRecord
+
+#: What is said of assets by how they left.
+_LEFT = {
+    Departure.DELETED: "deleted upstream",
+    Departure.REPLACED: "replaced upstream",
+    None: "not selected since",
+}
 
 
 @dataclass(frozen=True)
@@ -40,10 +50,13 @@ class Cleared:
     tips: list[str]
     packs: list[str]
     freed: int
+    #: Assets whose bytes are given up, with their tags, and before when they left.
+    assets: list[tuple[str, AssetRecord]]
+    before: datetime
     maintained: bool
 
     def __bool__(self) -> bool:
-        return bool(self.tips or self.packs or self.maintained)
+        return bool(self.tips or self.packs or self.assets or self.maintained)
 
     def text(self, *, dry_run: bool) -> str:
         """Return it in words."""
@@ -54,9 +67,28 @@ class Cleared:
         if self.packs:
             packs = plural(len(self.packs), "replaced pack")
             parts.append(f"{verb} {packs} ({size(self.freed)})")
+        parts += expired(self.assets, self.before, dry_run=dry_run)
         if self.maintained:
             parts.append("would put packs in order" if dry_run else "packs in order")
         return f"{self.state.name}: {', '.join(parts)}"
+
+
+def expired(
+    assets: Sequence[tuple[str, AssetRecord]], before: datetime, *, dry_run: bool
+) -> list[str]:
+    """Return which assets' bytes are given up, by how they left, in words.
+
+    Whether their blobs go is seen later: something else may need the same bytes.
+    """
+    verb = "would give up" if dry_run else "gave up"
+    told = []
+    for departure, how in _LEFT.items():
+        those = [each.asset for _, each in assets if each.departure is departure]
+        if those:
+            amount = size(sum(asset.size for asset in those))
+            left = f"{plural(len(those), 'asset')} {how} before {before:%Y-%m-%d}"
+            told.append(f"{verb} {left} ({amount})")
+    return told
 
 
 @click.command("gc", epilog=options.statuses(3, 5, 11, 12))
@@ -78,7 +110,9 @@ def gc_command(
     """Remove what has expired, and put packs in order.
 
     Expired are old tips of force-pushed and deleted branches past `keep`, and
-    packs that a newer one replaced, after `grace`. Nothing upstream has goes.
+    packs that a newer one replaced, after `grace`; and the bytes of assets that
+    upstream deleted or replaced, or that are not wanted any more, past `keep`,
+    unless their tag is pinned. Nothing that upstream has and you want goes.
 
     Without names, blobs that no mirror needs are condemned, those condemned for
     longer than `grace` are removed, and unfinished transfers go after `stale`.
@@ -195,10 +229,12 @@ def _clear(app: App, state: RepoState, *, dry_run: bool) -> Cleared:
         freed = sum(_bytes(app.store.path(state.path), name) for name in packs)
         if not dry_run:
             repository.drop_expired(now, keep, dry_run=False)
+        before, releases = now - keep, app.world.releases
+        assets = releases.expire(state.id, before, now, dry_run=dry_run)
         due = repository.needs_maintenance(idle=True)
     if due and not dry_run:
         app.pipeline.maintain(state, idle=True)
-    return Cleared(state, tips, packs, freed, due)
+    return Cleared(state, tips, packs, freed, assets, before, due)
 
 
 def _retention(app: App, state: RepoState) -> timedelta:
@@ -246,5 +282,9 @@ def _document(cleared: Cleared) -> dict[str, object]:
         "tips": cleared.tips,
         "packs": cleared.packs,
         "freed_bytes": cleared.freed,
+        "assets": [
+            {**documents.name_of("tag", tag), **documents.asset(each)}
+            for tag, each in cleared.assets
+        ],
         "maintained": cleared.maintained,
     }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from syncer.config import Config
 
 _PASSWORD = re.compile(r"(?P<start>[a-z0-9+]+://[^/:@\s]*):[^/@\s]*@")
+_SHARES = {"min_free", "api_reserve"}
 STARS = "********"
 
 
@@ -68,14 +69,19 @@ def validate(session: Session) -> None:
     config = session.look()
     config.secrets()  # reads the credential files
     count = plural(len(config.repo), "repository", "repositories")
+    if config.owner:
+        count += f", {plural(len(config.owner), 'owner')}"
     session.output.say(f"{config.path} is right: {count}")
-    session.output.next("syncer status" if config.repo else "syncer add OWNER/NAME")
+    session.output.next(
+        "syncer status" if config.repo or config.owner else "syncer add OWNER/NAME"
+    )
 
 
 def _header(where: str) -> str:
     """Return a table's header; `repo.3` is one entry of a list."""
-    if re.fullmatch(r"repo\.\d+", where):
-        return "[[repo]]"
+    listed = re.fullmatch(r"(repo|owner)\.\d+", where)
+    if listed is not None:
+        return f"[[{listed[1]}]]"
     kind, _, name = where.partition(".")
     if not name:
         return f"[{kind}]"
@@ -87,19 +93,24 @@ def _settings(config: Config) -> Iterator[tuple[str, str, Any, str]]:
     s3 = config.syncer.s3
     tables: list[tuple[str, Any]] = [("syncer", config.syncer), ("syncer.s3", s3)]
     tables += [(f"tier.{name}", tier) for name, tier in config.tier.items()]
-    hosts = {repo.name.host for repo in config.repo} | set(config.host)
-    tables += [(f"host.{name}", config.target_host(name)) for name in sorted(hosts)]
+    hosts = sorted(config.hosts)
+    tables += [(f"host.{name}", config.target_host(name)) for name in hosts]
     tables += [(f"repo.{index}", repo) for index, repo in enumerate(config.repo)]
+    tables += [(f"owner.{index}", owner) for index, owner in enumerate(config.owner)]
     for where, model in tables:
-        for key in type(model).model_fields:
+        for key in sorted(
+            type(model).model_fields, key="name".__ne__
+        ):  # it comes first
             value = None if key == "s3" else getattr(model, key)  # a table of its own
-            if key == "min_free" and isinstance(value, float):
+            if key in _SHARES and isinstance(value, float):
                 value = f"{value * 100:g}%"
             if value is not None:
                 source = config.origins.get(f"{where}.{key}", "default")
                 yield where, key, plain(value), source
         if where.startswith("host.") and model.token is not None:
             yield where, "token", STARS, "a credential"
+        if where.startswith("host.") and model.app is not None:
+            yield where, "app_key", STARS, "a credential"
         if where == "syncer.s3" and model.keys is not None:
             yield where, "access_key", STARS, "a credential"
             yield where, "secret_key", STARS, "a credential"

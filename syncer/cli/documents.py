@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from syncer.model.content import Finding, RefChange
     from syncer.model.lfs import LfsCounts, LfsObject
     from syncer.model.mirrors import Held
+    from syncer.model.origin import Facts, Origin
+    from syncer.model.releases import (
+        AssetRecord,
+        Author,
+        Pin,
+        ReleaseCounts,
+        ReleaseRecord,
+        ReleaseState,
+    )
     from syncer.model.runs import SyncRun
     from syncer.schedule.lag import Freshness
 
@@ -46,11 +55,22 @@ def mirror(fresh: Freshness) -> Document:
         "behind_seconds": fresh.behind.total_seconds(),
         "staleness_seconds": fresh.staleness.total_seconds(),
         "target_seconds": fresh.target.total_seconds(),
+        "components": {
+            each.name: {
+                "lag_seconds": each.lag.total_seconds(),
+                "behind_seconds": each.behind.total_seconds(),
+                "staleness_seconds": each.staleness.total_seconds(),
+            }
+            for each in fresh.components
+        },
         "generation": state.generation,
         "refs": state.ref_count,
         **name_of("head", state.head),
         "size_bytes": state.size,
         "lfs": {"scanned": stamp(state.lfs_scanned), **counts(state.lfs)},
+        "releases": release_state(state.releases),
+        "upstream": state.source.short,
+        "standing": state.standing.value,
         "last_attempt": stamp(state.last_attempt),
         "last_success": stamp(state.last_success),
         "last_change": stamp(state.last_change),
@@ -94,6 +114,7 @@ def held(reason: Held) -> Document:
         "object": reason.oid,
         "deletions": [name_of("ref", ref) for ref in reason.deletions],
         "missing": list(reason.missing),
+        "identity": reason.identity,
     }
 
 
@@ -120,11 +141,137 @@ def run(ended: SyncRun) -> Document:
             "missing": ended.lfs.missing,
             "received_bytes": ended.lfs.received,
         },
+        "releases": {
+            "changed": ended.releases.changed,
+            "fetched": ended.releases.fetched,
+            "linked": ended.releases.linked,
+            "missing": ended.releases.missing,
+            "received_bytes": ended.releases.received,
+        },
         "error": None if ended.error is None else printable(ended.error),
         "hint": ended.hint,
         "exit_code": ended.exit_code,
         "notes": [printable(note) for note in ended.notes],
     }
+
+
+def release_state(state: ReleaseState) -> Document:
+    """Return how much of a mirror's releases is here, and since when."""
+    return {
+        **release_counts(state.counts),
+        "checked": stamp(state.checked),
+        "behind_since": stamp(state.behind_since),
+        "failures": state.failures,
+        "error": None if state.error is None else printable(state.error),
+        "not_before": stamp(state.not_before),
+    }
+
+
+def release_counts(found: ReleaseCounts) -> Document:
+    """Return how many releases there are, and how many of their assets are here."""
+    return {
+        "releases": found.releases,
+        "assets": found.total,
+        "present": found.present,
+        "missing": found.missing,
+        "damaged": found.damaged,
+        "present_bytes": found.size,
+        "retry_at": stamp(found.retry_at),
+    }
+
+
+def facts(found: Facts) -> Document:
+    """Return what upstream says of a repository."""
+    return {
+        "repository": found.name.short,
+        "id": found.id,
+        "node_id": printable(found.node_id),
+        "default_branch": _text(found.default_branch),
+        "private": found.private,
+        "archived": found.archived,
+        "disabled": found.disabled,
+        "fork": found.fork,
+        "licence": _text(found.licence),
+        "topics": [printable(topic) for topic in found.topics],
+        "language": _text(found.language),
+        "size_bytes": found.size,
+        "pushed": stamp(found.pushed),
+    }
+
+
+def origin(known: Origin, aliases: list[str]) -> Document:
+    """Return who a mirror's repository is upstream."""
+    return {
+        "standing": known.standing.value,
+        "since": stamp(known.since),
+        "notice": _text(known.notice),
+        "sightings": known.sightings,
+        "described": stamp(known.described),
+        "facts": None if known.facts is None else facts(known.facts),
+        "aliases": aliases,
+    }
+
+
+def release(record: ReleaseRecord) -> Document:
+    """Return a release with all of its assets."""
+    shown = record.release
+    return {
+        "id": shown.id,
+        **name_of("tag", shown.tag),
+        "target": printable(shown.target),
+        "title": _text(shown.title),
+        "author": _author(shown.author),
+        "draft": shown.draft,
+        "prerelease": shown.prerelease,
+        "immutable": shown.immutable,
+        "selected": record.selected,
+        "created": stamp(shown.created),
+        "published": stamp(shown.published),
+        "updated": stamp(shown.updated),
+        "gone": stamp(record.gone),
+        "assets": [asset(each) for each in record.assets],
+    }
+
+
+def asset(record: AssetRecord) -> Document:
+    """Return an asset: what upstream shows, and what is here of it."""
+    shown = record.asset
+    return {
+        "id": shown.id,
+        "name": printable(shown.name),
+        "label": _text(shown.label),
+        "content_type": printable(shown.content_type),
+        "size_bytes": shown.size,
+        "digest": shown.digest,
+        "uploaded": shown.uploaded,
+        "created": stamp(shown.created),
+        "updated": stamp(shown.updated),
+        "uploader": _author(shown.uploader),
+        "state": record.state.value,
+        "sha256": record.blob,
+        "proof": None if record.proof is None else record.proof.value,
+        "attestation": record.attestation,
+        "reason": _text(record.reason),
+        "since": stamp(record.since),
+        "retry_at": stamp(record.retry_at),
+        "tries": record.tries,
+        "gone": stamp(record.gone),
+        "departure": None if record.departure is None else record.departure.value,
+    }
+
+
+def pin(pinned: Pin) -> Document:
+    """Return a tag that no retention rule touches."""
+    at = stamp(pinned.at)
+    return {**name_of("tag", pinned.tag), "at": at, "actor": printable(pinned.actor)}
+
+
+def _author(who: Author | None) -> Document | None:
+    return None if who is None else {"id": who.id, "login": printable(who.login)}
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else printable(text)
 
 
 def change(when: datetime, generation: int, changed: RefChange) -> Document:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from syncer.cli.session import Records, Session
+    from syncer.cli.records import Records
+    from syncer.cli.session import Session
     from syncer.model.names import RepoName
     from syncer.model.runs import SyncRun
 
@@ -58,14 +59,7 @@ def run_table(
 @click.command("history", epilog=options.statuses(12))
 @options.name(required=False)
 @click.option("--refs", is_flag=True, help="Show how refs changed, not the runs.")
-@click.option(
-    "-n",
-    "limit",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    help="So many, the newest first.",
-)
+@options.newest
 @options.as_json
 @click.pass_obj
 def history_command(

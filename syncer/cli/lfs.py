@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from syncer.cli.session import Records
+    from syncer.cli.records import Records
     from syncer.model.lfs import LfsObject
     from syncer.model.mirrors import RepoState
 

@@ -3,91 +3,118 @@
 from __future__ import annotations
 
 import sys
-from difflib import unified_diff
 from typing import TYPE_CHECKING
 
 import click
 
 from syncer.cli import options
-from syncer.cli.owner import acting_for
-from syncer.cli.render import plural, printable, span
+from syncer.cli.editing import edit_file, print_diff
+from syncer.cli.render import span
 from syncer.cli.session import check_tier, event, unknown
 from syncer.cli.verdict import exit_status
-from syncer.errors import (
-    AccessDenied,
-    ConfigError,
-    NotFound,
-    PermanentError,
-    SyncerError,
-    UnknownMirror,
-)
-from syncer.model.content import DEFAULT_SCOPE
+from syncer.errors import ConfigError, PermanentError, UnknownMirror
 from syncer.model.mirrors import Activity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from syncer.bootstrap import App
+    from syncer.cli.options import Choices
     from syncer.cli.output import Output
     from syncer.cli.session import Session
     from syncer.config import Config
-    from syncer.model.names import RepoName
-
-    Change = Callable[[str], str]
-
-_REFUSED = "it does not exist, or is private and no token may see it"
+    from syncer.model.names import OwnerName, RepoName
 
 
 @click.command("add", epilog=options.statuses(4, 5))
-@options.names(required=True)
+@options.names_or_owner(many=True)
 @click.option("--tier", help="How often to ask, and the lag aimed for.")
 @options.dry_run("Only print how repos.toml would change.")
 @click.option("--no-check", is_flag=True, help="Do not ask upstream first.")
+@options.choices
+@options.as_json
 @click.pass_obj
-def add_command(
+def add_command(  # noqa: PLR0913 - one parameter an option
     session: Session,
-    names: tuple[RepoName, ...],
+    names: tuple[RepoName, ...] | OwnerName,
     *,
     tier: str | None,
     dry_run: bool,
     no_check: bool,
+    choices: Choices,
+    as_json: bool,
 ) -> int:
     """Mirror repositories from now on.
 
     NAME is OWNER/NAME on github.com, HOST/OWNER/NAME, or any address that git
     would take. repos.toml is edited and keeps its comments.
+
+    org:OWNER or user:OWNER stands for all repositories of an organisation or
+    user that fit, also those that it will have. With --dry-run it lists them.
     """
+    check_tier(tier, session.look())
+    if not isinstance(names, tuple):
+        from syncer.cli import owners
+
+        keys = choices.keys | ({} if tier is None else {"tier": tier})
+        if dry_run:
+            return owners.plan(session, names, keys, as_json=as_json)
+        _refuse_json(as_json=as_json)
+        return owners.add(session, names, keys, no_check=no_check)
+    if choices.keys:
+        msg = f"--{next(iter(choices.given))} is for org:OWNER, not for a repository"
+        raise click.UsageError(msg)
+    _refuse_json(as_json=as_json)
+    return _add(session, names, tier, dry_run=dry_run, no_check=no_check)
+
+
+def _refuse_json(*, as_json: bool) -> None:
+    if as_json:
+        msg = "--json is for what org:OWNER --dry-run lists"
+        raise click.UsageError(msg)
+
+
+def _add(
+    session: Session,
+    names: tuple[RepoName, ...],
+    tier: str | None,
+    *,
+    dry_run: bool,
+    no_check: bool,
+) -> int:
     from syncer.catalog import repos_file
 
     out, config, path = session.output, session.look(), session.path()
-    check_tier(tier, config)
     new = _not_listed(out, config, names)
 
     def change(text: str) -> str:
         return repos_file.add(text, [(name, tier) for name in new])
 
     if dry_run:
-        _print_diff(out, path, change)
+        print_diff(out, path, change)
         wanted = " ".join(map(str, names)) + (f" --tier {tier}" if tier else "")
         out.next(f"syncer add {wanted}")
         return 0
     if new:
         with session.app(for_good=False) as app:
-            status = 0 if no_check else _check_upstream(out, app, new)
-            if status:
-                return status
-            _edit(session, app, path, change)
+            if not no_check:
+                status, found = _ask_upstream(out, app, new)
+                if status:
+                    return status
+                new = _not_listed(out, config, found)
+            if new:
+                edit_file(session, app, path, change)
             for name in new:
                 app.catalog.audit(event(app, "add", name, tier or ""))
-        _tell_added(out, config, path, new, tier)
-    out.next(f"syncer sync {' '.join(map(str, names))}")
+        if new:
+            _tell_added(out, config, path, new, tier)
+    out.next(f"syncer sync {' '.join(map(str, new or names))}")
     return 0
 
 
 def _not_listed(
     out: Output, config: Config, names: tuple[RepoName, ...]
-) -> list[RepoName]:
+) -> tuple[RepoName, ...]:
     """Return the names that are new, each once; tell of the others."""
     new: dict[str, RepoName] = {}
     for name in names:
@@ -96,65 +123,26 @@ def _not_listed(
             new.setdefault(name.identity, name)
         else:
             out.say(f"{repo.name} is listed already, in tier {repo.tier}")
-    return list(new.values())
+    return tuple(new.values())
 
 
-def _check_upstream(out: Output, app: App, names: list[RepoName]) -> int:
-    """Ask whether the repositories are there; return the status if one is not."""
-    failed = []
-    for name in names:
-        try:
-            refs = app.forge.probe(name, DEFAULT_SCOPE).read()
-        except SyncerError as exc:
-            _tell_refused(out, name, exc)
-            failed.append(exc.exit_code)
-            continue
-        kinds = [ref.split("/")[1] for ref in refs.refs]
-        branches = plural(kinds.count("heads"), "branch", "branches")
-        tags = plural(kinds.count("tags"), "tag")
-        head = printable((refs.head or "none").removeprefix("refs/heads/"))
-        found = f"{branches}, {tags}, default branch {head}"
-        out.say(f"{name} ... found: {found if refs.refs else 'it is empty'}")
-    return exit_status(failed, len(failed))
+def _ask_upstream(
+    out: Output, app: App, names: tuple[RepoName, ...]
+) -> tuple[int, tuple[RepoName, ...]]:
+    """Return the status if one is not there, and the names as upstream has them."""
+    from syncer.cli.asking import Asker
 
-
-def _tell_refused(out: Output, name: RepoName, exc: SyncerError) -> None:
-    if isinstance(exc, (NotFound, AccessDenied)):
-        out.error(f"upstream does not show {name}: {_REFUSED}; nothing was changed")
-        out.hint("check the spelling; for tokens: syncer help environment")
-        return
-    said = str(exc)
-    end = "" if "nothing was changed" in said else "; nothing was changed"
-    out.error(f"{said}{end}")
-    out.hint(exc.hint)
-
-
-def _edit(session: Session, app: App, path: Path, change: Change) -> None:
-    """Change the file and the catalog; if that fails the file is as it was."""
-    from syncer.catalog import repos_file
-
-    before: list[str] = []
-
-    def checked(text: str) -> str:
-        before.append(text)
-        return change(text)
-
-    directory = path.resolve().parent
-    with acting_for(directory):
-        repos_file.edit(path, checked)
-    after = change(before[0])
-    try:
-        with acting_for(directory):
-            app.config = session.look()
-        app.reconcile()
-    except BaseException:
-        with acting_for(directory):
-            repos_file.edit(path, lambda text: before[0] if text == after else text)
-        raise
+    ask = Asker(out, app.forge, app.world.api)
+    found = tuple(ask(name) for name in names)
+    return exit_status(ask.failed, len(ask.failed)), found
 
 
 def _tell_added(
-    out: Output, config: Config, path: Path, names: list[RepoName], tier: str | None
+    out: Output,
+    config: Config,
+    path: Path,
+    names: tuple[RepoName, ...],
+    tier: str | None,
 ) -> None:
     chosen = config.tier[tier or "normal"]
     out.say(f"Added to {path}:")
@@ -166,51 +154,51 @@ def _tell_added(
     out.say(f"\n{often}, late above {span(chosen.target)}")
 
 
-def _print_diff(out: Output, path: Path, change: Change) -> None:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as exc:
-        msg = f"{path} cannot be read: {exc.strerror}"
-        raise ConfigError(msg) from None
-    lines = unified_diff(
-        text.splitlines(), change(text).splitlines(), str(path), str(path), lineterm=""
-    )
-    for line in lines:
-        out.data(printable(line))
-
-
 @click.command("remove", epilog=options.statuses(11, 12))
-@options.name()
+@options.names_or_owner(many=False)
 @click.option("--purge", is_flag=True, help="Delete what was mirrored, too.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before deleting.")
 @options.dry_run("Only print what would change.")
 @click.pass_obj
 def remove_command(
     session: Session,
-    names: tuple[RepoName, ...],
+    names: tuple[RepoName, ...] | OwnerName,
     *,
     purge: bool,
     yes: bool,
     dry_run: bool,
 ) -> None:
-    """Stop mirroring a repository.
+    """Stop mirroring a repository, or what org:OWNER stands for.
 
     What was mirrored is kept, and `syncer add` takes it up again. --purge
     deletes it and its history for good.
     """
+    if not isinstance(names, tuple):
+        from syncer.cli import owners
+
+        if purge:
+            msg = "--purge deletes one repository: name it; nothing was changed"
+            raise click.UsageError(msg)
+        owners.remove(session, names, dry_run=dry_run)
+        return
+    _remove(session, names[0], purge=purge, yes=yes, dry_run=dry_run)
+
+
+def _remove(
+    session: Session, name: RepoName, *, purge: bool, yes: bool, dry_run: bool
+) -> None:
     from syncer.catalog import repos_file
 
     out, config, path = session.output, session.look(), session.path()
-    name = names[0]
     repo = config.find(name)
     if repo is None and not purge:
-        raise unknown(name, config)
+        raise _not_removable(session, name, config)
 
     def change(text: str) -> str:
         return text if repo is None else repos_file.remove(text, name)
 
     if dry_run:
-        _print_diff(out, path, change)
+        print_diff(out, path, change)
         if purge:
             out.data(f"would delete {name}, its repository and its history")
         return
@@ -219,7 +207,7 @@ def remove_command(
         if purge and not yes:
             _ask(out, name, app.store.path(stored))
         if repo is not None:
-            _edit(session, app, path, change)
+            edit_file(session, app, path, change)
             app.catalog.audit(event(app, "remove", name))
             out.say(f"{name} is not mirrored any more")
         if purge:
@@ -229,6 +217,21 @@ def remove_command(
         else:
             out.say(f"its copy is kept: {app.store.path(stored)}")
             out.next(f"syncer remove {name} --purge", f"syncer add {name}")
+
+
+def _not_removable(
+    session: Session, name: RepoName, config: Config
+) -> ConfigError | UnknownMirror:
+    """Return why a repository that is not listed cannot be taken off the list."""
+    if not config.owner:
+        return unknown(name, config)
+    with session.records() as records:
+        repo = records.config.find(name)
+    if repo is None:
+        return unknown(name, config)
+    msg = f"{name} is mirrored as one of an [[owner]]'s; nothing was changed"
+    hint = f'in repos.toml, give the owner exclude = ["{repo.name.name}"]'
+    return ConfigError(msg, hint=hint)
 
 
 def _stored(app: App, name: RepoName, config: Config) -> str:

@@ -1,11 +1,12 @@
 """The live display on a terminal: a line for each mirror that moves.
 
-A large LFS object on its way has a line of its own below.  Drawn from what the
+A large LFS object or asset on its way has a line of its own below.  Drawn from what the
 workers noted, a few times a second; they never wait for it.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syncer.cli.board import remaining
-from syncer.cli.render import duration, size
+from syncer.cli.render import duration, printable, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ _BAR = 24
 _LEAST_ROWS = 1
 _LARGE = 64 << 20  # bytes of an object that is worth a line
 _OID = 12
+_DIGEST = re.compile(r"[0-9a-f]{16,64}")
 
 
 class Display:
@@ -96,12 +98,23 @@ def rows_of(
     """Return a mirror's line and, below it, that of a large object on its way."""
     rows = [_row(name, progress, elapsed)]
     if progress.current is not None:
-        oid, done, total = progress.current
+        what, done, total = progress.current
         if total >= _LARGE:
             bar = ProgressBar(total, done, _BAR)
             amount = f"{size(done)}/{size(total)}"
-            rows.append([f"  {oid[:_OID]}", "", bar, f"{done / total:.0%}", amount, ""])
+            # Upstream chose an asset's name: text, never markup.
+            rows.append(
+                [Text(f"  {_short(what)}"), "", bar, f"{done / total:.0%}", amount, ""]
+            )
     return rows
+
+
+def _short(what: str) -> str:
+    """Return an object id's beginning, or the end of an asset's tag and name."""
+    if _DIGEST.fullmatch(what):
+        return what[:_OID]
+    text = printable(what)
+    return text if len(text) <= _NAME - 2 else f"…{text[3 - _NAME :]}"
 
 
 def _row(name: str, progress: Progress, elapsed: float) -> list[RenderableType]:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import click
 
 from syncer.model.content import ChangeKind
+from syncer.model.lfs import LfsCounts
 from syncer.model.runs import Outcome, Word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from syncer.model.lfs import LfsCounts, LfsTally
+    from syncer.model.lfs import LfsTally
+    from syncer.model.releases import ReleaseCounts, ReleaseTally
     from syncer.model.runs import SyncRun
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -180,48 +182,58 @@ def changes(counts: Mapping[str, int]) -> str:
     return ", ".join(told)
 
 
-def counted(counts: LfsCounts) -> str:
-    """Return `4,211/4,213, 2 missing upstream` for a mirror's LFS objects."""
+def counted(counts: LfsCounts | ReleaseCounts) -> str:
+    """Return `4,211/4,213, 2 missing upstream` for LFS objects or assets."""
     parts = [f"{counts.present:,}/{counts.total:,}"]
     if counts.missing:
-        parts.append(f"{counts.missing:,} missing upstream")
+        missing = "missing upstream" if isinstance(counts, LfsCounts) else "missing"
+        parts.append(f"{counts.missing:,} {missing}")
     if counts.damaged:
         parts.append(f"{counts.damaged:,} damaged")
     return ", ".join(parts)
 
 
-def moved(tally: LfsTally) -> str:
+def moved(tally: LfsTally | ReleaseTally, noun: str = "LFS object") -> str:
     """Return `12 LFS objects fetched, 3 linked` for a run; nothing for nothing."""
     found = [
         (tally.fetched, "fetched"),
         (tally.linked, "linked"),
-        (tally.missing, "missing upstream"),
+        (tally.missing, "missing upstream" if noun == "LFS object" else "missing"),
     ]
     told = [(count, what) for count, what in found if count]
     if not told:
         return ""
     (first, what), *rest = told
-    parts = [f"{plural(first, 'LFS object')} {what}", *(f"{n:,} {w}" for n, w in rest)]
+    parts = [f"{plural(first, noun)} {what}", *(f"{n:,} {w}" for n, w in rest)]
     return ", ".join(parts)
 
 
+def released(tally: ReleaseTally) -> str:
+    """Return `12 assets fetched, 3 linked` for a run; nothing for nothing.
+
+    Where no asset moved, at least what changed of the releases.
+    """
+    changed = plural(tally.changed, "change") if tally.changed else ""
+    return moved(tally, "asset") or (changed and f"{changed} of releases")
+
+
 def received(run: SyncRun) -> int:
-    """Return the bytes that a run brought: packs and LFS objects."""
-    return run.received + run.lfs.received
+    """Return the bytes that a run brought: packs, LFS objects and assets."""
+    return run.received + run.lfs.received + run.releases.received
 
 
 def summary(run: SyncRun) -> str:
     """Return what came of a run, in a few words."""
+    brought = [text for text in (moved(run.lfs), released(run.releases)) if text]
     if run.outcome is Outcome.UNCHANGED:
-        return moved(run.lfs) or "unchanged"
+        return ", ".join(brought) or "unchanged"
     if run.outcome in {Outcome.CHANGED, Outcome.PARTIAL}:
-        refs = changes(run.counts) if run.counts else ""
-        told = [text for text in (refs, moved(run.lfs)) if text]
+        told = [changes(run.counts), *brought] if run.counts else brought
         if told:
             return ", ".join(told)
         if run.outcome is Outcome.CHANGED:
             return changes(run.counts)
-        return run.error or "unchanged, LFS objects are missing"
+        return run.error or "unchanged, and not all of it is here"
     return run.error or ("running" if run.outcome is None else run.outcome.value)
 
 
@@ -231,10 +243,13 @@ def run_lines(run: SyncRun, name_width: int) -> list[str]:
     pad = " " * max(0, 7 - len(word))
     line = f"{run.name.short:<{name_width}}  {styled(word)}{pad} "
     line += printable(summary(run))
-    if run.outcome is Outcome.CHANGED or run.lfs.received:
+    if run.outcome is Outcome.CHANGED or run.lfs.received or run.releases.received:
         line += f"  {size(received(run))}  {duration(run.took)}"
     indent = " " * (name_width + 10)
-    notes = [f"{indent}note: {printable(note)}" for note in run.notes]
+    said = [*run.notes]
+    if run.outcome is Outcome.PARTIAL and run.error and run.error != summary(run):
+        said.append(run.error)
+    notes = [f"{indent}note: {printable(note)}" for note in said]
     if run.findings:
         notes.append(
             f"{indent}note: fsck reports {plural(len(run.findings), 'object')}"

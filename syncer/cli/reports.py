@@ -1,4 +1,4 @@
-"""`status` and `lag`: is it fresh, and what needs a person."""
+"""`status`: is it fresh, and what needs a person."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 import shutil
 import socket
 from collections import Counter
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import syncer
-from syncer.cli import documents, lfs, options
+from syncer.cli import allowances, documents, lfs, options, releases
+from syncer.cli.remedy import needs_attention, remedy
 from syncer.cli.render import (
-    ago,
     counted,
     duration,
     plural,
@@ -24,38 +23,18 @@ from syncer.cli.render import (
     stamp,
     styled,
 )
-from syncer.cli.render import table as lines_of
-from syncer.cli.session import check_tier
 from syncer.model.runs import Word
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from syncer.cli.session import Records, Session
-    from syncer.schedule.lag import Freshness, Summary
+    from syncer.cli.records import Records
+    from syncer.cli.session import Session
+    from syncer.model.mirrors import RepoState
+    from syncer.schedule.lag import Freshness
 
 MISSED = 6
-_MONTH = timedelta(days=30)
 _ATTENTION = 12  # mirrors on one screen
-
-
-def needs_attention(fresh: Freshness) -> bool:
-    """Return whether a person should look at a mirror."""
-    if fresh.word is Word.NEW:
-        return fresh.lag > fresh.target
-    return fresh.word not in {Word.OK, Word.PAUSED}
-
-
-def remedy(fresh: Freshness) -> str:
-    """Return what to type about a mirror that needs attention."""
-    name, held = fresh.state.name, fresh.state.held
-    if fresh.word is Word.HELD and held is not None:
-        return f"syncer accept {name}" + (f" --object {held.oid}" if held.oid else "")
-    if fresh.word is Word.PARTIAL and fresh.state.lfs.damaged:
-        return f"syncer verify {name} --repair"
-    if fresh.word in {Word.GONE, Word.PARTIAL}:
-        return f"syncer show {name}"
-    return f"syncer sync {name}"
 
 
 @click.command("status", epilog=options.statuses(6))
@@ -89,7 +68,11 @@ def _status(
         "daemon": _daemon(config.data),
         "counts": {word.value: words[word] for word in Word},
         "size_bytes": sum(fresh.state.size for fresh in found),
+        "refs": sum(fresh.state.ref_count for fresh in found),
         "lfs": documents.counts(lfs.total(fresh.state for fresh in found)),
+        "releases": documents.release_counts(
+            releases.total(fresh.state for fresh in found)
+        ),
         "tiers": [
             {
                 "tier": tier,
@@ -98,6 +81,15 @@ def _status(
                 "target_seconds": config.tier[tier].target.total_seconds(),
             }
             for tier, those in _by_tier(found).items()
+        ],
+        "api": [
+            {
+                "host": load.host,
+                "needed_per_hour": round(load.needed, 1),
+                "allowed_per_hour": round(load.allowed, 1),
+                "authorised": load.authorised,
+            }
+            for load in allowances.loads(records, (fresh.state for fresh in found))
         ],
         "attention": [documents.mirror(fresh) for fresh in attention],
     }
@@ -121,11 +113,16 @@ def _print_status(
     for tier, those in _by_tier(found).items():
         worst, target = max(fresh.lag for fresh in those), config.tier[tier].target
         met = styled("LATE" if worst > target else "OK")
-        told = f"worst lag {duration(worst)}   target {span(target)}   {met}"
+        slow = _slowest(those)
+        told = f"worst lag {duration(worst)}{slow}   target {span(target)}   {met}"
         out.data(f"  {tier:<10}{told}")
-    counts = lfs.total(fresh.state for fresh in found)
-    if counts.total:
-        out.data(f"  {'lfs':<10}{counted(counts)}   {size(counts.size)}")
+    for line in _components(found):
+        out.data(line)
+    for load in allowances.loads(records, (fresh.state for fresh in found)):
+        met = styled("OK" if load.is_met else "LATE")
+        out.data(f"  {'api':<10}{load}   {met}")
+        if not load.is_met:
+            out.data(f"  {'':<10}what helps: {load.remedy}")
     used = size(sum(fresh.state.size for fresh in found))
     out.data(f"  {'store':<10}{used} of git, {size(_free(config.data))} free")
     if attention:
@@ -136,6 +133,28 @@ def _print_status(
         out.next(f"syncer show {first[0].state.name}")
     else:
         out.next("syncer add OWNER/NAME")
+
+
+def _slowest(those: list[Freshness]) -> str:
+    """Return ` (releases)` if it is not the refs that are the furthest behind."""
+    worst = max(those, key=lambda fresh: fresh.lag)
+    name = max(worst.components, key=lambda each: each.lag).name
+    return "" if name == worst.components[0].name else f" ({name})"
+
+
+def _components(found: list[Freshness]) -> list[str]:
+    """Return how much of each kind is here, of all mirrors."""
+    objects = lfs.total(fresh.state for fresh in found)
+    assets = releases.total(fresh.state for fresh in found)
+    refs = sum(fresh.state.ref_count for fresh in found)
+    lines = [f"  {'refs':<10}{refs:,}"] if refs else []
+    if objects.total:
+        lines.append(f"  {'lfs':<10}{counted(objects)}   {size(objects.size)}")
+    if assets.releases:
+        told = f"{counted(assets)}   {size(assets.size)}" if assets.total else "none"
+        of = plural(assets.releases, "release")
+        lines.append(f"  {'assets':<10}{told}   of {of}")
+    return lines
 
 
 def _print_attention(session: Session, attention: list[Freshness]) -> None:
@@ -155,13 +174,23 @@ def _trouble(fresh: Freshness) -> str:
     state = fresh.state
     if fresh.word is Word.HELD and state.held is not None:
         return printable(state.held.reason)
-    if fresh.word is Word.PARTIAL and state.lfs.total:
-        return f"lfs {counted(state.lfs)}"
+    if fresh.word is Word.PARTIAL and _lacking(state):
+        return _lacking(state)
+    if fresh.word is Word.PARTIAL and state.releases.error:
+        return f"releases could not be listed: {printable(state.releases.error)}"
     if fresh.word in {Word.FAIL, Word.GONE, Word.PARTIAL} and state.error:
         return printable(state.error)
     if fresh.word is Word.NEW:
         return f"not mirrored yet, {duration(fresh.lag)} after it was added"
-    return f"{duration(fresh.lag)} behind, target {span(fresh.target)}"
+    what = _slowest([fresh])
+    return f"{duration(fresh.lag)} behind{what}, target {span(fresh.target)}"
+
+
+def _lacking(state: RepoState) -> str:
+    """Return which components are not all here."""
+    parts = (("lfs", state.lfs), ("assets", state.releases.counts))
+    lacking = [(what, each) for what, each in parts if each.present < each.total]
+    return "; ".join(f"{what} {counted(each)}" for what, each in lacking)
 
 
 def _by_tier(found: list[Freshness]) -> dict[str, list[Freshness]]:
@@ -189,107 +218,3 @@ def _daemon(data: Path) -> int | None:
         return process if here and note["born"] == born(process) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # never started, ended in peace, or on another machine
-
-
-@click.command("lag", epilog=options.statuses(6))
-@click.option("--tier", help="Only the mirrors of this tier.")
-@click.option(
-    "--max",
-    "most",
-    metavar="DURATION",
-    callback=options.parse_span,
-    help="Exit with 6 if a lag is above this, for example 15m.",
-)
-@options.as_json
-@click.pass_obj
-def lag_command(
-    session: Session, *, tier: str | None, most: timedelta | None, as_json: bool
-) -> int:
-    """Show how far behind upstream each mirror is.
-
-    BEHIND counts from the first sight of a change that is not published yet,
-    CHECKED from the last time both were known to be equal; LAG is the worse.
-    """
-    from syncer.schedule.lag import summarise
-
-    with session.records() as records:
-        check_tier(tier, records.config)
-        found = _watched(records, tier)
-        targets = {fresh.state.id: fresh.target for fresh in found}
-        samples = records.catalog.lag_samples(records.now - _MONTH)
-        month = summarise((s for s in samples if s.mirror_id in targets), targets)
-        missed = [f for f in found if most is not None and f.lag > most]
-        if as_json:
-            session.output.document("lag", _lag(records, found, month, missed))
-        else:
-            _print_lag(session, found, month, most, records)
-        return MISSED if missed else 0
-
-
-def _watched(records: Records, tier: str | None) -> list[Freshness]:
-    """Return the mirrors in the schedule, the worst lag first."""
-    found = [f for f in records.freshness() if f.word is not Word.PAUSED]
-    those = [f for f in found if tier in {None, f.state.tier}]
-    return sorted(those, key=lambda fresh: fresh.lag, reverse=True)
-
-
-def _lag(
-    records: Records,
-    found: list[Freshness],
-    month: Summary,
-    missed: list[Freshness],
-) -> dict[str, Any]:
-    def seconds(value: timedelta | None) -> float | None:
-        return None if value is None else value.total_seconds()
-
-    return {
-        "at": stamp(records.now),
-        "worst_lag_seconds": seconds(max((f.lag for f in found), default=None)),
-        "missed": [fresh.state.name.short for fresh in missed],
-        "mirrors": [documents.mirror(fresh) for fresh in found],
-        "last_30_days": {
-            "changes": month.count,
-            "median_seconds": seconds(month.median),
-            "p90_seconds": seconds(month.p90),
-            "p99_seconds": seconds(month.p99),
-            "worst_seconds": seconds(month.worst),
-            "attained": month.attained,
-        },
-    }
-
-
-def _print_lag(
-    session: Session,
-    found: list[Freshness],
-    month: Summary,
-    most: timedelta | None,
-    records: Records,
-) -> None:
-    out = session.output
-    if not found:
-        out.say("no mirror is in the schedule")
-        out.next("syncer list")
-        return
-    rows = [
-        (
-            fresh.state.name.short,
-            fresh.state.tier,
-            duration(fresh.lag),
-            duration(fresh.behind),
-            ago(fresh.state.last_success, records.now),
-            fresh.word,
-        )
-        for fresh in found
-    ]
-    headers = ("REPOSITORY", "TIER", "LAG", "BEHIND", "CHECKED", "STATE")
-    for line in lines_of(headers, rows, right=("LAG", "BEHIND")):
-        out.data(line)
-    met = sum(fresh.lag <= (most or fresh.target) for fresh in found)
-    target = f"target {span(most)}: met" if most else "targets met"
-    out.data(f"worst {duration(found[0].lag)}, {target} by {met:,} of {len(found):,}")
-    if month.count and month.attained is not None:
-        share = f"{month.attained:.2%}".replace("%", " %")
-        changes = plural(month.count, "change")
-        p90 = f"median {duration(month.median)}, p90 {duration(month.p90)}"
-        out.data(f"last 30 days: {changes}, {share} published in time; {p90}")
-    out.next(f"syncer show {found[0].state.name}")

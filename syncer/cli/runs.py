@@ -115,9 +115,7 @@ def status_of(tally: Tally) -> int:
     if tally.signal is not None:
         return 128 + tally.signal
     failed = [
-        PARTIAL if run.outcome is Outcome.PARTIAL else run.exit_code
-        for run in tally.runs
-        if run.outcome not in _WENT_WELL
+        run.exit_code or PARTIAL for run in tally.runs if run.outcome not in _WENT_WELL
     ]
     return exit_status(failed, tally.total)
 

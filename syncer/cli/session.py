@@ -8,72 +8,24 @@ from __future__ import annotations
 
 import gc
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from syncer.cli.owner import become_owner
 from syncer.errors import ConfigError, NotInitialised, UnknownMirror
-from syncer.model.lfs import LfsCounts
-from syncer.model.mirrors import Activity, RepoState
-from syncer.model.runs import AuditEvent
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from syncer.bootstrap import App
     from syncer.cli.output import Output
+    from syncer.cli.records import Records
     from syncer.config import Config
     from syncer.model.names import RepoName
-    from syncer.ports import BlobIndex, Catalog
-    from syncer.schedule.lag import Freshness
-
-
-@dataclass(frozen=True)
-class Records:
-    """What is configured and what the catalog knows, to be read only."""
-
-    config: Config
-    catalog: Catalog
-    now: datetime
-    #: What is known of blobs; imported when asked for.
-    index: Callable[[], BlobIndex]
-
-    def states(self) -> list[RepoState]:
-        """Return every configured mirror by name, also one never heard of."""
-        known = {s.name.identity: s for s in self.catalog.states()}
-        found = []
-        for repo in self.config.repo:
-            state = known.get(repo.name.identity)
-            if state is None:
-                state = RepoState(0, repo.name, repo.name.path, repo.tier)
-            # What is not mirrored any more asks nothing of a person.
-            lfs = state.lfs if repo.lfs else LfsCounts()
-            found.append(replace(state, name=repo.name, tier=repo.tier, lfs=lfs))
-        return sorted(found, key=lambda state: state.name.identity)
-
-    def state(self, name: RepoName) -> RepoState:
-        """Return one mirror, also one that is no longer configured.
-
-        Raises:
-            UnknownMirror: neither the configuration nor the catalog has it.
-        """
-        for state in self.states():
-            if state.name.identity == name.identity:
-                return state
-        try:
-            return replace(self.catalog.state(name), activity=Activity.REMOVED)
-        except UnknownMirror:
-            raise unknown(name, self.config) from None
-
-    def freshness(self) -> list[Freshness]:
-        """Return how fresh each configured mirror is, by name."""
-        from syncer.schedule.lag import freshness
-
-        tiers = self.config.tier
-        return [freshness(s, tiers[s.tier], self.now) for s in self.states()]
+    from syncer.model.runs import AuditEvent
+    from syncer.ports import BlobIndex, ReleaseIndex
 
 
 class Session:
@@ -117,6 +69,7 @@ class Session:
         """Open the catalog for reading."""
         from syncer.catalog.database import check_schema, connect
         from syncer.catalog.sql import SqlCatalog
+        from syncer.cli.records import Records
 
         config = self.config()
 
@@ -125,20 +78,35 @@ class Session:
 
             return SqlBlobIndex(engine)
 
+        def releases() -> ReleaseIndex:
+            from syncer.catalog.release_index import SqlReleaseIndex
+
+            return SqlReleaseIndex(engine)
+
         engine = connect(config.catalog_url)
         with closing(SqlCatalog(engine)) as catalog:
             check_schema(engine)
-            yield Records(config, catalog, datetime.now(UTC), index)
+            if config.owner:
+                config = config.with_discovered(releases().discoveries())
+            yield Records(config, catalog, datetime.now(UTC), index, releases)
 
     @contextmanager
     def app(
-        self, *, for_good: bool = True, stop: threading.Event | None = None
+        self,
+        *,
+        for_good: bool = True,
+        stop: threading.Event | None = None,
+        reconcile: bool = True,
     ) -> Iterator[App]:
-        """Open everything, with the catalog told what is configured."""
+        """Open everything, with the catalog told what is configured.
+
+        Without `reconcile` nothing is written.
+        """
         from syncer.bootstrap import build
 
         with closing(build(self.config(for_good=for_good), stop=stop)) as app:
-            app.reconcile()
+            if reconcile:
+                app.reconcile()
             collect_again()
             yield app
 
@@ -165,6 +133,8 @@ def collect_again() -> None:
 
 def event(app: App, action: str, subject: object, detail: str = "") -> AuditEvent:
     """Return the audit event of a command."""
+    from syncer.model.runs import AuditEvent
+
     return AuditEvent(app.clock.now(), app.actor(), action, str(subject), detail)
 
 

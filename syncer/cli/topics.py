@@ -11,7 +11,10 @@ SYNCER_CONFIG            the configuration file, instead of looking for one
 SYNCER_<KEY>             a key of [syncer], for example SYNCER_DATA; wins over the file
 SYNCER_GITHUB_TOKEN      the token for github.com; then GH_TOKEN, then GITHUB_TOKEN
 SYNCER_TOKEN_<HOST>      the token of another host, for example SYNCER_TOKEN_GHE_CORP
-CREDENTIALS_DIRECTORY    where systemd puts `github-token` and `token-HOST`; goes first
+SYNCER_GITHUB_APP_KEY    instead of a token, the private key of the GitHub App that
+                         app_id names; for another host SYNCER_APP_KEY_<HOST>
+CREDENTIALS_DIRECTORY    where systemd puts `github-token` and `token-HOST`, or
+                         `github-app-key` and `app-key-HOST`; goes first
 SYNCER_S3_<KEY>          a key of [syncer.s3], for example SYNCER_S3_ENDPOINT
 SYNCER_S3_ACCESS_KEY     with SYNCER_S3_SECRET_KEY, the keys of the object store; after
                          the credentials `s3-access-key` and `s3-secret-key`; without
@@ -23,7 +26,7 @@ NO_COLOR                 no colour; CLICOLOR_FORCE=1: colour also into pipes"""
 _WORDS = """\
 OK        equal to upstream within the tier's target
 LATE      the lag is above the tier's target
-PARTIAL   published, but LFS objects are missing upstream or damaged here
+PARTIAL   published, but LFS objects or assets are missing upstream or damaged here
 FAIL      the last run failed; published refs are as they were
 HELD      waits for `syncer accept`; published refs are as they were
 PAUSED    taken out of the schedule by `syncer pause`

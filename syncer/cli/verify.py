@@ -1,4 +1,4 @@
-"""`verify`: whether every LFS object is here, and still what its name says."""
+"""`verify`: whether every LFS object and asset is here, and still what it was."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import click
 
 from syncer.cli import options
 from syncer.cli.care import mirrors_of
-from syncer.cli.render import plural, printable, size, styled
+from syncer.cli.render import plural, size
 from syncer.cli.verdict import PARTIAL, exit_status
+from syncer.cli.verified import document, lines_of, word_of
 from syncer.errors import IntegrityError, Interrupted, SyncerError
 from syncer.model.care import Depth
 from syncer.model.runs import Word
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _SHARE = re.compile(r"(?P<count>[0-9]{1,3}(?:\.[0-9]{1,6})?)%")
 _WHOLE = 100.0
-_SHOWN = 20  # damaged objects of one mirror
 
 
 def parse_share(
@@ -59,7 +59,7 @@ class Findings:
 
 @click.command("verify", epilog=options.statuses(3, 5, 7, 11, 12, 130, 143))
 @options.names()
-@click.option("--read-data", is_flag=True, help="Read and hash every object.")
+@click.option("--read-data", is_flag=True, help="Read and hash every object and asset.")
 @click.option(
     "--sample",
     metavar="SHARE",
@@ -67,6 +67,9 @@ class Findings:
     help="Read and hash a share, such as 5%: what was not read for longest.",
 )
 @click.option("--repair", is_flag=True, help="Fetch again what is lost or wrong.")
+@click.option(
+    "--empty-store", is_flag=True, help="Go on though all is lost from the blob store."
+)
 @options.as_json
 @click.pass_obj
 def verify_command(  # noqa: PLR0913 - one parameter an option
@@ -76,13 +79,17 @@ def verify_command(  # noqa: PLR0913 - one parameter an option
     read_data: bool,
     sample: float | None,
     repair: bool,
+    empty_store: bool,
     as_json: bool,
 ) -> int:
-    """Check that the LFS objects of mirrors are here, the named ones' or all.
+    """Check the LFS objects and assets of mirrors, the named ones' or all.
 
     Looks for the pointers of the whole history again, and asks the blob store
-    for each object. What is lost or wrong is marked, so that no mirror relies
-    on it; published refs stay as they are.
+    for each object and asset. What is lost or wrong is marked, so that no
+    mirror relies on it; what is published stays as it is.
+
+    A store without any blob is taken for a disk that is not mounted: nothing is
+    marked then, unless --empty-store says that all of it is lost.
     """
     if read_data and sample is not None:
         msg = "--read-data reads everything: leave out --sample"
@@ -91,15 +98,23 @@ def verify_command(  # noqa: PLR0913 - one parameter an option
     out = session.output
     with session.app(stop=threading.Event()) as app:
         states = mirrors_of(app, names)
-        mirrored = [s for s in states if app.world.selection(s.name).lfs]
-        for state in (s for s in states if s not in mirrored and names):
-            out.say(f"{state.name}: LFS objects are not mirrored")
-        findings = _Round(app, out, depth, repair, as_json).run(mirrored)
+        looked_at = [state for state in states if _has_blobs(app, state)]
+        for state in (s for s in states if s not in looked_at and names):
+            out.say(f"{state.name}: LFS objects are not mirrored, nor are assets here")
+        round_ = _Round(app, out, depth, repair, empty_store, as_json)
+        findings = round_.run(looked_at)
     if as_json:
         out.document("verify", _document(findings, depth, repair=repair))
     else:
         _print_end(out, findings, repair=repair)
     return status_of(findings, repair=repair)
+
+
+def _has_blobs(app: App, state: RepoState) -> bool:
+    """Return whether a mirror needs blobs: LFS objects, or assets of any time."""
+    world = app.world
+    wanted = world.selection(state.name).lfs or state.releases.counts.total
+    return bool(wanted or world.index.asset_blobs(state.id))
 
 
 @dataclass(frozen=True)
@@ -110,6 +125,7 @@ class _Round:
     out: Output
     depth: Depth
     repair: bool
+    may_be_empty: bool
     silent: bool
 
     def run(self, states: list[RepoState]) -> Findings:
@@ -138,7 +154,13 @@ class _Round:
         verify = self.app.verifier.verify
         try:
             note.check()
-            report = verify(state, self.depth, repair=self.repair, progress=note)
+            report = verify(
+                state,
+                self.depth,
+                repair=self.repair,
+                may_be_empty=self.may_be_empty,
+                progress=note,
+            )
         except Interrupted:
             raise
         except SyncerError as exc:
@@ -171,35 +193,6 @@ class _Note:
             raise Interrupted(msg)
 
 
-def word_of(report: VerifyReport, *, repair: bool) -> Word:
-    """Return the word for what was found of a mirror."""
-    if report.damaged:
-        return Word.FAIL
-    unlinked = 0 if repair else report.unlinked
-    lacking = report.missing or unlinked or report.present < report.pointers
-    return Word.PARTIAL if lacking else Word.OK
-
-
-def lines_of(report: VerifyReport, *, repair: bool) -> list[str]:
-    """Return what a person reads of one mirror: a line, and every damaged object."""
-    parts = [f"{plural(report.pointers, 'object')}, {report.present:,} present"]
-    counted = [
-        (report.missing, "missing upstream"),
-        (len(report.damaged), "damaged"),
-        (report.repaired, "repaired"),
-        (report.unlinked, "not known before"),
-    ]
-    parts += [f"{count:,} {what}" for count, what in counted if count]
-    if report.read:
-        parts.append(f"{report.read:,} read ({size(report.read_bytes)})")
-    word = styled(word_of(report, repair=repair))
-    lines = [f"{report.name.short}  {word}  {', '.join(parts)}"]
-    for oid, length, why in report.damaged[:_SHOWN]:
-        lines.append(f"  damaged: {oid} ({size(length)}): {printable(why)}")
-    left = len(report.damaged) - _SHOWN
-    return [*lines, f"  and {left:,} more: --json has all"] if left > 0 else lines
-
-
 def status_of(findings: Findings, *, repair: bool) -> int:
     """Return the exit status: a signal's, damage, failures, what is missing."""
     if findings.signal is not None:
@@ -217,7 +210,7 @@ def _print_end(out: Output, findings: Findings, *, repair: bool) -> None:
     parts = [
         f"{plural(len(reports), 'mirror')} verified",
         f"{sum(len(report.damaged) for report in reports):,} damaged",
-        f"{sum(report.missing for report in reports):,} missing upstream",
+        f"{sum(r.missing + r.assets.missing for r in reports):,} missing upstream",
         f"{sum(report.repaired for report in reports):,} repaired",
         f"{size(sum(report.read_bytes for report in reports))} read",
     ]
@@ -242,28 +235,10 @@ def _document(findings: Findings, depth: Depth, *, repair: bool) -> dict[str, ob
         "read": depth.read,
         "share": depth.share if depth.read else 0.0,
         "repair": repair,
-        "mirrors": [_report(report, repair=repair) for report in findings.reports],
+        "mirrors": [document(report, repair=repair) for report in findings.reports],
         "failed": [
             {"repository": name.short, "error": str(exc), "exit_code": exc.exit_code}
             for name, exc in findings.failed
         ],
         "not_visited": findings.total - len(findings.reports) - len(findings.failed),
-    }
-
-
-def _report(report: VerifyReport, *, repair: bool) -> dict[str, object]:
-    return {
-        "repository": report.name.short,
-        "state": word_of(report, repair=repair).value,
-        "pointers": report.pointers,
-        "present": report.present,
-        "missing": report.missing,
-        "damaged": [
-            {"oid": oid, "size_bytes": length, "why": printable(why)}
-            for oid, length, why in report.damaged
-        ],
-        "repaired": report.repaired,
-        "unlinked": report.unlinked,
-        "read": report.read,
-        "read_bytes": report.read_bytes,
     }

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import logging
 import os
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from syncer.cli.main import main
 
 if TYPE_CHECKING:
     from tests.servers.git_http import GitServer
@@ -85,6 +91,24 @@ class Command:
 
     def _environment(self) -> dict[str, str]:
         return os.environ | {"PYTHONPATH": str(_ROOT)} | self.environ
+
+
+class Inside(Command):
+    """Runs `syncer` within this process, where starting it is not what is tested."""
+
+    def __call__(self, *words: str) -> Ended:
+        """Run it to its end."""
+        out, err = StringIO(), StringIO()
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        try:
+            with chdir(self.place), redirect_stdout(out), redirect_stderr(err):
+                status = main(words)
+        finally:
+            gc.enable()  # what a process of its own need not do
+            root.handlers[:] = handlers
+            root.setLevel(level)
+        return Ended(status, out.getvalue(), err.getvalue())
 
 
 def name_on(server: GitServer, name: str) -> str:

@@ -1,13 +1,15 @@
-"""LFS objects as a person sees them: `sync`, `show`, `status`, `verify`, `gc`."""
+"""LFS objects and assets as a person sees them: `sync`, `show`, `verify`, `gc`."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from syncer.model.blobs import blob_key
-from tests.acceptance.command import name_on
+from tests.acceptance.command import Inside, name_on
+from tests.fakes_blobs import digest_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from syncer.model.lfs import LfsPointer
     from tests.acceptance.command import Command
     from tests.servers.git_http import GitServer
+    from tests.servers.github import GitHubServer
+    from tests.servers.github_state import GitHubRepository
     from tests.servers.repositories import Repository
     from tests.servers.s3 import S3Server
 
@@ -119,7 +123,7 @@ def test_an_object_that_upstream_lacks_is_told_by_name(
     assert syncer("verify").status == 3
     again = syncer("sync")
     assert again.status == 3
-    assert "unchanged, LFS objects are missing" in again.out
+    assert "unchanged, and not all of it is here" in again.out
 
 
 def test_a_mirror_whose_lfs_is_not_wanted_asks_for_nothing(
@@ -295,3 +299,127 @@ def test_an_object_store_is_as_good_as_a_directory(
     shown = syncer("config", "show")
     assert minio.secret_key not in shown.out
     assert 'secret_key = "********"' in shown.out
+
+
+ASSETS = {"tool.whl": b"wheel" * 100, "model.bin": b"model" * 100_000}
+
+
+class Released(NamedTuple):
+    """A mirror whose two assets are here, and what upstream has of it."""
+
+    syncer: Command
+    name: str
+    github: GitHubRepository
+    blobs: Path
+
+    def blob(self, asset: str) -> Path:
+        """Return where the blob of an asset lies, open for being damaged."""
+        path = self.blobs / blob_key(digest_for(ASSETS[asset]))
+        path.chmod(0o600)
+        return path
+
+
+@pytest.fixture
+def released(syncer: Command, github: GitHubServer) -> Released:
+    """Provide a mirror with assets, synced once, and a command that starts fast."""
+    repository = github.repository(NAME)
+    github.git.repository(repository).commit("main", {"README": "hello"})
+    release = repository.release("v1.0")
+    release.asset("tool.whl", ASSETS["tool.whl"])
+    release.asset("model.bin", ASSETS["model.bin"], digest=False)
+    host = github.url.partition("//")[2]
+    syncer.file.write_text(
+        f'[host."{host}"]\ngit = "{github.url}"\napi = "{github.api}"\n'
+        f'downloads = ["{github.assets_host}"]\nprivate = true\n'
+        f'[[repo]]\nname = "{host}/{NAME}"\n'
+    )
+    inside = Inside(syncer.place)
+    assert inside("init").status == 0
+    done = inside("sync")
+    assert done.status == 0, done.out + done.err
+    blobs = syncer.place / "mirror" / "blobs"
+    return Released(inside, f"{host}/{NAME}", repository, blobs)
+
+
+def test_damaged_assets_are_found_told_and_repaired(released: Released) -> None:
+    """By tag and name, with a digest of upstream's or without; exit 7 until then."""
+    syncer = released.syncer
+    well = syncer("verify", "--read-data")
+    assert well.status == 0, well.err
+    assert (
+        "OK  0 objects, 0 present; 2 assets, 2 present; 2 read (488.8 KiB)" in well.out
+    )
+    released.blob("tool.whl").unlink()
+    model = released.blob("model.bin")
+    model.write_bytes(b"M" + model.read_bytes()[1:])
+
+    shallow = syncer("verify")
+    assert shallow.status == 7
+    assert "  damaged: v1.0/tool.whl (500 B): lost from the store\n" in shallow.out
+    assert f"syncer verify {released.name} --repair" in shallow.err
+    deep = syncer("verify", "--read-data", "--json")
+    assert deep.status == 7
+    (found,) = deep.document()["mirrors"]
+    names = {name for each in found["damaged"] for name in each["assets"]}
+    assert names == {"v1.0/tool.whl", "v1.0/model.bin"}
+    assert found["assets"] == {"total": 2, "present": 0, "missing": 0, "damaged": 2}
+    assert f"syncer verify {released.name} --repair" in syncer("status").out
+
+    repaired = syncer("verify", "--repair")
+
+    assert repaired.status == 0, repaired.out + repaired.err
+    assert "2 assets, 2 present; 2 repaired" in repaired.out
+    for asset, data in ASSETS.items():
+        assert released.blob(asset).read_bytes() == data
+    assert syncer("verify", "--read-data").status == 0
+
+
+def test_a_disk_that_is_not_mounted_is_no_damage(released: Released) -> None:
+    """Exit 5, and nothing is marked; who says that all is lost has it fetched anew."""
+    syncer, away = released.syncer, released.blobs.with_name("away")
+    released.blobs.rename(away)
+    done = syncer("verify", "--repair")
+    assert done.status == 5
+    assert "the blob store is empty, although 2 blobs of" in done.err
+    assert "is it mounted? Nothing was marked as lost" in done.err
+    shown = syncer("show", released.name, "--json").document()
+    assert shown["mirror"]["releases"]["present"] == 2
+
+    again = syncer("verify", "--repair", "--empty-store")
+
+    assert again.status == 0, again.out + again.err
+    assert released.blob("tool.whl").read_bytes() == ASSETS["tool.whl"]
+    assert sum(path.is_file() for path in away.rglob("*")) == 2
+
+
+def test_gc_gives_up_what_upstream_deleted_past_keep(released: Released) -> None:
+    """Told first, by a dry run; its blob goes in the two steps of every blob."""
+    syncer = released.syncer
+    (tool, _) = released.github.releases[0].assets
+    tool.delete()
+    assert syncer("sync").status == 0
+    left = time.monotonic()
+    assert "asset" not in syncer("gc").out
+    text = syncer.file.read_text()
+    settings = '[syncer]\nkeep = "1s"\ngrace = "0s"\n'
+    syncer.file.write_text(f"{settings}{text}")
+    time.sleep(max(0, left + 1.1 - time.monotonic()))  # `keep` has passed then
+    assert syncer("pin", f"{released.name}@v1.0").status == 0
+    assert "asset" not in syncer("gc", "-n").out
+    assert syncer("unpin", f"{released.name}@v1.0").status == 0
+
+    for _ in range(2):
+        told = syncer("gc", "-n").out
+        assert "would give up 1 asset deleted upstream before " in told
+    gone = syncer("gc", "--json").document()
+
+    (mirror,) = gone["mirrors"]
+    (asset,) = mirror["assets"]
+    assert (asset["tag"], asset["name"]) == ("v1.0", "tool.whl")
+    assert (asset["departure"], asset["size_bytes"]) == ("deleted", 500)
+    assert asset["sha256"] == digest_for(ASSETS["tool.whl"])
+    assert "give up" not in syncer("gc", "-n").out
+    assert syncer("gc").status == 0
+    assert not (released.blobs / blob_key(asset["sha256"])).exists()
+    assert released.blob("model.bin").exists()
+    assert syncer("verify", "--read-data").status == 0

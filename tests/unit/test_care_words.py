@@ -5,19 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
+from typing import Any
 
 import click
 import pytest
 from rich.console import Console
 from rich.table import Table
 
-from syncer.cli.care import words_of
+from syncer.cli.care import expired, words_of
 from syncer.cli.progress import rows_of
-from syncer.cli.verify import Findings, lines_of, parse_share, status_of, word_of
+from syncer.cli.verified import document, lines_of, word_of
+from syncer.cli.verify import Findings, parse_share, status_of
 from syncer.errors import Locked, Unavailable
 from syncer.model.blobs import Blob, Leftover
 from syncer.model.care import Damage, Swept, VerifyReport
 from syncer.model.names import RepoName
+from syncer.model.releases import (
+    Asset,
+    AssetRecord,
+    AssetState,
+    Departure,
+    ReleaseCounts,
+)
 from syncer.model.runs import Progress, Word
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -29,6 +38,8 @@ DAMAGED = VerifyReport(
 )
 UNLINKED = VerifyReport(NAME, pointers=3, present=3, unlinked=1)
 ABSENT = VerifyReport(NAME, pointers=3, present=2)
+ASSETS = VerifyReport(NAME, lfs=False, assets=ReleaseCounts(2, 7, size=70))
+AWAITED = VerifyReport(NAME, assets=ReleaseCounts(2, 6, missing=1))
 COMMAND = click.Command("verify")
 CONTEXT = click.Context(COMMAND)
 OPTION = click.Option(["--sample"])
@@ -53,6 +64,8 @@ def test_a_share_is_a_percentage() -> None:
         (DAMAGED, Word.FAIL, Word.FAIL),
         (UNLINKED, Word.PARTIAL, Word.OK),
         (ABSENT, Word.PARTIAL, Word.PARTIAL),
+        (ASSETS, Word.OK, Word.OK),
+        (AWAITED, Word.PARTIAL, Word.PARTIAL),
     ],
 )
 def test_what_was_found_of_a_mirror_is_one_word(
@@ -69,6 +82,7 @@ def test_what_was_found_of_a_mirror_is_one_word(
         (Findings(0), 0),
         (Findings(1, [WHOLE]), 0),
         (Findings(2, [WHOLE, MISSING]), 3),
+        (Findings(2, [ASSETS, AWAITED]), 3),
         (Findings(2, [MISSING, DAMAGED]), 7),
         (Findings(2, [DAMAGED], [(NAME, Unavailable("down"))]), 7),
         (Findings(1, [], [(NAME, Unavailable("down"))]), 5),
@@ -88,13 +102,66 @@ def test_a_damaged_object_is_named_with_its_reason() -> None:
     report = replace(DAMAGED, repaired=2, read=3, read_bytes=4096)
     line, damage = map(click.unstyle, lines_of(report, repair=True))
     assert line == (
-        "acme/widget  FAIL  3 objects, 2 present, 1 damaged, 2 repaired, "
+        "acme/widget  FAIL  3 objects, 2 present; 1 damaged, 2 repaired, "
         "3 read (4.0 KiB)"
     )
     assert damage == f"  damaged: {'0' * 64} (2.0 KiB): lost\ufffd[2J"
     many = replace(DAMAGED, damaged=DAMAGED.damaged * 25)
     assert lines_of(many, repair=False)[-1] == "  and 5 more: --json has all"
     assert len(lines_of(many, repair=False)) == 22
+
+
+def test_objects_and_assets_are_counted_apart() -> None:
+    """What is not mirrored is not counted; a damaged asset is told by its names."""
+
+    def told(report: VerifyReport) -> list[str]:
+        return [click.unstyle(line) for line in lines_of(report, repair=False)]
+
+    assert told(ASSETS) == ["acme/widget  OK  7 assets, 7 present"]
+    assert told(VerifyReport(NAME)) == ["acme/widget  OK  0 objects, 0 present"]
+    assert told(VerifyReport(NAME, lfs=False)) == ["acme/widget  OK  nothing is here"]
+    names = tuple(f"v{number}/a\x1b.whl" for number in range(5))
+    lost = Damage("0" * 64, 2048, "lost", names)
+    both = replace(
+        MISSING, assets=replace(AWAITED.assets, damaged=1), damaged=(lost,), unlinked=1
+    )
+    line, damage = told(both)
+    assert line == (
+        "acme/widget  FAIL  3 objects, 2 present, 1 missing upstream, "
+        "1 not known before; 8 assets, 6 present, 1 missing; 1 damaged"
+    )
+    assert damage == (
+        "  damaged: v0/a\ufffd.whl, v1/a\ufffd.whl, v2/a\ufffd.whl and 2 more "
+        "(2.0 KiB): lost"
+    )
+    written: Any = document(both, repair=False)
+    assert written["assets"] == {"total": 8, "present": 6, "missing": 1, "damaged": 1}
+    assert written["damaged"][0]["assets"][0] == "v0/a\ufffd.whl"
+    assert (written["lfs"], written["missing"], written["state"]) == (True, 1, "FAIL")
+
+
+def test_what_is_given_up_says_how_it_left() -> None:
+    """Deleted and replaced by upstream, or left out by the selection; with its size."""
+
+    def left(size: int, departure: Departure | None) -> tuple[str, AssetRecord]:
+        asset = Asset(size, f"RA_{size}", "a.whl", size)
+        state = AssetState.UNWANTED if departure is None else AssetState.PRESENT
+        return "v1", AssetRecord(asset, state, "0" * 64, departure=departure)
+
+    assets = [
+        left(1024, Departure.DELETED),
+        left(1025, Departure.DELETED),
+        left(5, Departure.REPLACED),
+        left(6, None),
+    ]
+    assert expired([], NOW, dry_run=False) == []
+    assert expired(assets[:3], NOW, dry_run=False) == [
+        "gave up 2 assets deleted upstream before 2026-05-04 (2.0 KiB)",
+        "gave up 1 asset replaced upstream before 2026-05-04 (5 B)",
+    ]
+    assert expired(assets[3:], NOW, dry_run=True) == [
+        "would give up 1 asset not selected since before 2026-05-04 (6 B)"
+    ]
 
 
 def test_what_was_swept_is_counted_in_bytes() -> None:

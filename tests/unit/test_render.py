@@ -205,7 +205,7 @@ def test_a_run_that_brought_lfs_objects_says_so() -> None:
         (Outcome.CHANGED, LfsTally(linked=3), "3 LFS objects linked"),
         (Outcome.CHANGED, LfsTally(), "0 refs changed"),
         (Outcome.UNCHANGED, LfsTally(), "unchanged"),
-        (Outcome.PARTIAL, LfsTally(), "unchanged, LFS objects are missing"),
+        (Outcome.PARTIAL, LfsTally(), "unchanged, and not all of it is here"),
     ],
 )
 def test_a_run_without_refs_tells_of_its_objects(

@@ -1,0 +1,125 @@
+"""`lag`: how far behind upstream each mirror is, and how it was lately."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncer.cli import documents, options
+from syncer.cli.render import ago, duration, plural, span, stamp, table
+from syncer.cli.reports import MISSED
+from syncer.cli.session import check_tier
+from syncer.model.runs import Word
+
+if TYPE_CHECKING:
+    from syncer.cli.records import Records
+    from syncer.cli.session import Session
+    from syncer.schedule.lag import Freshness, Summary
+
+_MONTH = timedelta(days=30)
+
+
+@click.command("lag", epilog=options.statuses(6))
+@click.option("--tier", help="Only the mirrors of this tier.")
+@click.option(
+    "--max",
+    "most",
+    metavar="DURATION",
+    callback=options.parse_span,
+    help="Exit with 6 if a lag is above this, for example 15m.",
+)
+@options.as_json
+@click.pass_obj
+def lag_command(
+    session: Session, *, tier: str | None, most: timedelta | None, as_json: bool
+) -> int:
+    """Show how far behind upstream each mirror is.
+
+    BEHIND counts from the first sight of a change that is not published yet,
+    CHECKED from the last time both were known to be equal; LAG is the worse.
+    """
+    from syncer.schedule.lag import summarise
+
+    with session.records() as records:
+        check_tier(tier, records.config)
+        found = _watched(records, tier)
+        targets = {fresh.state.id: fresh.target for fresh in found}
+        samples = records.catalog.lag_samples(records.now - _MONTH)
+        month = summarise((s for s in samples if s.mirror_id in targets), targets)
+        missed = [f for f in found if most is not None and f.lag > most]
+        if as_json:
+            session.output.document("lag", _lag(records, found, month, missed))
+        else:
+            _print_lag(session, found, month, most, records)
+        return MISSED if missed else 0
+
+
+def _watched(records: Records, tier: str | None) -> list[Freshness]:
+    """Return the mirrors in the schedule, the worst lag first."""
+    found = [f for f in records.freshness() if f.word is not Word.PAUSED]
+    those = [f for f in found if tier in {None, f.state.tier}]
+    return sorted(those, key=lambda fresh: fresh.lag, reverse=True)
+
+
+def _lag(
+    records: Records,
+    found: list[Freshness],
+    month: Summary,
+    missed: list[Freshness],
+) -> dict[str, Any]:
+    def seconds(value: timedelta | None) -> float | None:
+        return None if value is None else value.total_seconds()
+
+    return {
+        "at": stamp(records.now),
+        "worst_lag_seconds": seconds(max((f.lag for f in found), default=None)),
+        "missed": [fresh.state.name.short for fresh in missed],
+        "mirrors": [documents.mirror(fresh) for fresh in found],
+        "last_30_days": {
+            "changes": month.count,
+            "median_seconds": seconds(month.median),
+            "p90_seconds": seconds(month.p90),
+            "p99_seconds": seconds(month.p99),
+            "worst_seconds": seconds(month.worst),
+            "attained": month.attained,
+        },
+    }
+
+
+def _print_lag(
+    session: Session,
+    found: list[Freshness],
+    month: Summary,
+    most: timedelta | None,
+    records: Records,
+) -> None:
+    out = session.output
+    if not found:
+        out.say("no mirror is in the schedule")
+        out.next("syncer list")
+        return
+    rows = [
+        (
+            fresh.state.name.short,
+            fresh.state.tier,
+            duration(fresh.lag),
+            duration(fresh.behind),
+            ago(fresh.state.last_success, records.now),
+            fresh.word,
+        )
+        for fresh in found
+    ]
+    headers = ("REPOSITORY", "TIER", "LAG", "BEHIND", "CHECKED", "STATE")
+    for line in table(headers, rows, right=("LAG", "BEHIND")):
+        out.data(line)
+    met = sum(fresh.lag <= (most or fresh.target) for fresh in found)
+    target = f"target {span(most)}: met" if most else "targets met"
+    out.data(f"worst {duration(found[0].lag)}, {target} by {met:,} of {len(found):,}")
+    if month.count and month.attained is not None:
+        share = f"{month.attained:.2%}".replace("%", " %")
+        changes = plural(month.count, "change")
+        p90 = f"median {duration(month.median)}, p90 {duration(month.p90)}"
+        out.data(f"last 30 days: {changes}, {share} published in time; {p90}")
+    out.next(f"syncer show {found[0].state.name}")
