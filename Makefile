@@ -62,7 +62,7 @@ format: $(DEV) ## Put the code in its format
 	@$(BIN)/ruff format $(CHECKED)
 
 .PHONY: bench
-bench: packages servers ## Measure against git, side by side, printing ratios
+bench: packages servers ## Measure against git, curl and rclone, printing ratios
 	@missed=0; for each in $$(grep -lE '^def main\(\) -> int:' bench/*.py); do \
 	  echo "=== $$each"; \
 	  PYTHONPATH=. $(BIN)/python "$$each" $(ARGS) || missed=1; \

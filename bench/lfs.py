@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +18,10 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from bench.harness import ROOT, Bar, Spent, middle, report, spent
+from bench.harness import Bar, Spent, middle, report, spent
+from bench.into_minio import measured, rclone, run
 from bench.lfs_upstream import NAME, build, serve
 from tests.fakes_s3 import S3Rig
 from tests.servers import programs
@@ -30,23 +30,14 @@ from tests.servers.s3 import S3Server
 from tests.servers.s3_kinds import MINIO
 
 if TYPE_CHECKING:
-    import resource
     from collections.abc import Sequence
 
+    from bench.into_minio import Ours
     from bench.lfs_upstream import LfsUpstream
 
 KIB, MIB = 1 << 10, 1 << 20
 MIXED = [100 * MIB] * 8 + [100 * KIB] * 12_000
 SMALL = [4 * KIB] * 3_000
-
-
-class Ours(NamedTuple):
-    """What one `syncer sync` cost: time, memory in bytes, blocks written."""
-
-    spent: Spent
-    resident: int
-    written: int
-    server: float  # seconds of MinIO's processor time
 
 
 def main() -> int:
@@ -140,15 +131,12 @@ class _Round:
         """Mirror the repository, then its objects: the second is measured."""
         bucket = self._minio.bucket()
         config = self._config(bucket, lfs=False)
-        self._run("init", config)
-        self._run("sync", config)
+        run("init", config, self._minio)
+        run("sync", config, self._minio)
         self._config(bucket, lfs=True)
-        before = _cpu_of(self._minio.pid)
-        usage: list[resource.struct_rusage] = []
-        cost = spent(lambda: usage.append(self._run("sync", config)))
-        server = _cpu_of(self._minio.pid) - before
+        ours = measured("sync", config, self._minio)
         _check(self._minio, bucket, count)
-        return Ours(cost, usage[0].ru_maxrss << 10, usage[0].ru_oublock * 512, server)
+        return ours
 
     def stock(self, count: int) -> tuple[Spent, Spent]:
         """Fetch with git-lfs, then upload with rclone; its checks as they come."""
@@ -158,26 +146,9 @@ class _Round:
         client.git("clone", "--quiet", "--bare", url, str(clone))
         bucket = self._minio.bucket()
         fetch = spent(lambda: client.fetch_all(clone, url))
-        copy = spent(lambda: self._rclone(clone / "lfs/objects", bucket))
+        copy = spent(lambda: rclone(clone / "lfs/objects", self._minio, bucket))
         _check(self._minio, bucket, count)
         return fetch, copy
-
-    def _rclone(self, source: Path, bucket: str) -> None:
-        minio = self._minio
-        settings = {
-            "RCLONE_CONFIG": "/dev/null",
-            "RCLONE_S3_PROVIDER": "Minio",
-            "RCLONE_S3_ENDPOINT": minio.endpoint,
-            "RCLONE_S3_ACCESS_KEY_ID": minio.access_key,
-            "RCLONE_S3_SECRET_ACCESS_KEY": minio.secret_key,
-        }
-        if minio.ca is not None:
-            settings["RCLONE_CA_CERT"] = str(minio.ca)
-        subprocess.run(
-            [str(programs.rclone()), "copy", str(source), f":s3:{bucket}/blobs"],
-            env={**os.environ, **settings},
-            check=True,
-        )
 
     def _config(self, bucket: str, *, lfs: bool) -> Path:
         minio, upstream = self._minio, self._upstream
@@ -195,26 +166,6 @@ class _Round:
             encoding="utf-8",
         )
         return path
-
-    def _run(self, verb: str, config: Path) -> resource.struct_rusage:
-        """Run a command of ours and return what it used."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "syncer", "--config", str(config), verb],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "SYNCER_S3_ACCESS_KEY": self._minio.access_key,
-                "SYNCER_S3_SECRET_KEY": self._minio.secret_key,
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        words = process.stderr.read().decode() if process.stderr else ""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            sys.exit(f"syncer {verb} ended with {process.returncode}:\n{words}")
-        return usage
 
 
 def _puts_alone(minio: S3Server, sizes: Sequence[int]) -> float:
@@ -235,12 +186,6 @@ def _puts_alone(minio: S3Server, sizes: Sequence[int]) -> float:
 
 def _content(body: bytes, size: int, number: int) -> bytes:
     return number.to_bytes(8, "big") + body[: size - 8]
-
-
-def _cpu_of(pid: int) -> float:
-    """Return the seconds of processor time a process has used (proc(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _check(minio: S3Server, bucket: str, count: int) -> None:

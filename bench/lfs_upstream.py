@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import nginx
 from bench.harness import ROOT
 from tests.servers.lfs import STORAGE, Generated
 from tests.servers.pointers import pointer_file
@@ -29,18 +27,6 @@ if TYPE_CHECKING:
 NAME = "o/weights"
 _PER_COMMIT = 500
 _SEED = 1
-
-_NGINX = """\
-daemon off; worker_processes 1; pid {place}/nginx.pid; error_log stderr error;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; sendfile on; tcp_nopush on; tcp_nodelay on;
-  keepalive_requests 1000000; default_type application/octet-stream;
-  client_body_temp_path {place}/t1; proxy_temp_path {place}/t2;
-  fastcgi_temp_path {place}/t3; uwsgi_temp_path {place}/t4; scgi_temp_path {place}/t5;
-  server {{ listen 127.0.0.1:{port}{tls}; root {place}/objects; }}
-}}
-"""
 
 
 @dataclass(frozen=True)
@@ -74,8 +60,7 @@ def build(place: Path, sizes: Sequence[int]) -> None:
 @contextmanager
 def serve(place: Path, *, tls: bool) -> Iterator[LfsUpstream]:
     """Serve what `build` made."""
-    if shutil.which("nginx") is None:
-        sys.exit("the measurement needs nginx: apt-get install nginx-light")
+    nginx.require()
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.lfs_upstream", str(place), str(int(tls))],
         stdin=subprocess.PIPE,
@@ -100,50 +85,12 @@ def _main(place: Path, *, tls: bool) -> None:
             server.lfs.generate(NAME, _SEED, size)
         trusted, certificate = None, None
         if tls:
-            trusted, certificate = place / "ca.pem", place / "nginx.pem"
-            _certify(trusted, certificate, server.ca_pem)
-        with _nginx(place, certificate) as storage:
-            server.lfs.storage = storage
-            print(server.url, storage, trusted or "", flush=True)
+            trusted, certificate = nginx.certify(place, server.ca_pem)
+        storage = nginx.site(certificate)
+        with nginx.running(place, [(storage, f"root {place}/objects;")]):
+            server.lfs.storage = storage.url
+            print(server.url, storage.url, trusted or "", flush=True)
             sys.stdin.read()
-
-
-def _certify(trusted: Path, certificate: Path, other: Path) -> None:
-    """Write a certificate for nginx, and the authorities of both servers."""
-    import trustme  # noqa: PLC0415 - only with TLS
-
-    authority = trustme.CA()
-    made = authority.issue_cert("127.0.0.1", "localhost")
-    made.private_key_and_cert_chain_pem.write_to_path(str(certificate))
-    trusted.write_bytes(other.read_bytes() + authority.cert_pem.bytes())
-
-
-@contextmanager
-def _nginx(place: Path, certificate: Path | None) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    tls = ""
-    if certificate is not None:
-        tls = f" ssl; ssl_certificate {certificate}; ssl_certificate_key {certificate}"
-    config = place / "nginx.conf"
-    config.write_text(_NGINX.format(place=place, port=port, tls=tls))
-    process = subprocess.Popen(["nginx", "-p", str(place), "-c", str(config)])
-    try:
-        _wait(port)
-        yield f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait(port: int) -> None:
-    for _ in range(200):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    sys.exit("nginx does not listen")
 
 
 if __name__ == "__main__":
