@@ -52,6 +52,7 @@ def settle(
             notes=("the process died after the refs moved; finished afterwards",),
         )
         world.catalog.finish(intent, recovery.finished, run)
+        tell(state.name, intent.events)
     elif intent is not None:
         world.catalog.forget(intent, now, _DIED)
     # Whatever is open now is dead: the lease is ours.

@@ -13,15 +13,21 @@ from syncer.store.parts import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from syncer.store.parts import PartWriter
 
 #: A new blob, one whose beginning is there, one that is there and damaged.
 FRESH = b"fresh\n" * 1000
 RESUMED = b"resumed\n" * 1000
 DAMAGED = b"damaged\n" * 1000
+#: One whose beginning is there, and whose digest is not known before its end.
+UNNAMED = b"unnamed\n" * 1000
 BODIES: Mapping[str, bytes] = {
-    sha256(body).hexdigest(): body for body in (FRESH, RESUMED, DAMAGED)
+    sha256(body).hexdigest(): body for body in (FRESH, RESUMED, DAMAGED, UNNAMED)
 }
+_TICKET = sha256(b"ticket").hexdigest()
 #: What lies where `DAMAGED` should.
 ROTTEN = b"rotten\n" * 1000
 _STEP = 2000
@@ -38,11 +44,13 @@ def path(world: Path, body: bytes) -> Path:
 
 
 def prepare(world: Path) -> None:
-    """Make a store with the part of a blob, and with another that is rotten."""
+    """Make a store with the parts of two blobs, and with another that is rotten."""
     store = wire(world)
     store.check()
     with store.write(sha256(RESUMED).hexdigest(), len(RESUMED)) as writer:
         writer.write(RESUMED[:_STEP])
+    with store.receive(_TICKET, len(UNNAMED)) as writer:
+        writer.write(UNNAMED[:_STEP])
     rotten = path(world, DAMAGED)
     rotten.parent.mkdir(parents=True)
     rotten.write_bytes(ROTTEN)
@@ -53,13 +61,20 @@ def store(world: Path) -> None:
     there = wire(world)
     there.check()
     for digest, body in BODIES.items():
-        replace = body == DAMAGED
-        with there.write(digest, len(body), replace=replace) as writer:
+        with _opened(there, digest, body) as writer:
             for begin in range(writer.offset, len(body), _STEP):
                 writer.write(body[begin : begin + _STEP])
             writer.commit()
         sys.stdout.write(f"{digest}\n")
         sys.stdout.flush()
+
+
+def _opened(
+    there: DirectoryStore, digest: str, body: bytes
+) -> AbstractContextManager[PartWriter]:
+    if body == UNNAMED:
+        return there.receive(_TICKET, len(body))
+    return there.write(digest, len(body), replace=body == DAMAGED)
 
 
 def _patched(**methods: Callable[..., None]) -> Callable[[Path], None]:

@@ -101,6 +101,12 @@ class Sweep:
             self._server = None
         shutil.rmtree(self._place, ignore_errors=True)
 
+    def renew(self, prepare: Prepare | Path) -> None:
+        """Begin with another world from here on; the warm server stays."""
+        self._prepare = prepare
+        self._prepared.clear()
+        shutil.rmtree(self._place / "master", ignore_errors=True)
+
     def path(self, mode: str = "kill") -> Path:
         """Return where the world is during each point."""
         return (self._disk.point if mode == "power" else self._place) / "world"
