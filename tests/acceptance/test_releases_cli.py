@@ -158,9 +158,7 @@ def test_list_and_status_count_assets(syncer: Command) -> None:
 
     status = syncer("status")
 
-    assert "assets    23/24, 1 missing   22.5 KiB   of 12 releases" in (
-        status.out
-    )
+    assert "assets    23/24, 1 missing   22.5 KiB   of 12 releases" in (status.out)
     assert "github.com: releases take 0 of 54 requests an hour" in status.out
     document = syncer("status", "--json").document()
     assert document["releases"]["missing"] == 1
