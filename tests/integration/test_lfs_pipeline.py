@@ -351,7 +351,7 @@ def test_hold_waits_for_all_objects(mirrors: Mirrors) -> None:
     run = mirrors.syncs(Outcome.HELD)
 
     assert "1 LFS object is missing upstream" in str(run.error)
-    assert "published refs are unchanged" in str(run.error)
+    assert "what is published is unchanged" in str(run.error)
     assert f"syncer accept {NAME}" in str(run.hint)
     assert late.oid in " ".join(run.notes)
     assert mirrors.published() == before

@@ -448,7 +448,7 @@ def test_a_held_mirror_waits_for_a_person(memory: Memory) -> None:
 
     assert run.outcome is Outcome.HELD
     assert "15 of 31 refs are gone upstream at once" in str(run.error)
-    assert "published refs are unchanged" in str(run.error)
+    assert "what is published is unchanged" in str(run.error)
     assert f"syncer accept {NAME}" in str(run.hint)
     assert memory.published() == before
     assert memory.sync().outcome is Outcome.HELD
