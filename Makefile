@@ -8,6 +8,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CONFIG ?= repos.toml
 WORKERS ?= 2
+# Slow tests stand together: who has done his own takes from the others.
+SPREAD = -n $(WORKERS) --dist worksteal
 # More for pytest: make test ARGS='-k recover'
 ARGS ?=
 
@@ -39,15 +41,15 @@ demo: $(DEV) ## Mirror a few repositories that change while you watch, offline
 
 .PHONY: test
 test: packages servers ## Install what the tests need and run them
-	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	@$(BIN)/pytest $(SPREAD) $(ARGS)
 
 .PHONY: test-long
 test-long: packages servers ## Run them all, every crash point included (hours)
-	@$(BIN)/pytest -n $(WORKERS) --long $(ARGS)
+	@$(BIN)/pytest $(SPREAD) --long $(ARGS)
 
 .PHONY: coverage
 coverage: packages servers ## Run the tests and report branch coverage of what runs in them
-	@$(BIN)/pytest -n $(WORKERS) --cov=syncer --cov-branch \
+	@$(BIN)/pytest $(SPREAD) --cov=syncer --cov-branch \
 	  --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: lint

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -18,7 +18,7 @@ import click
 from syncer.cli.render import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from syncer.errors import SyncerError
 
@@ -30,6 +30,8 @@ class Output:
     color: bool | None = None
     quiet: bool = False
     verbose: int = 0
+    #: Take secrets out of warnings and errors, which may quote upstream's words.
+    cleaners: list[Callable[[str], str]] = field(default_factory=list, compare=False)
 
     def data(self, text: str = "") -> None:
         """Print what was asked for."""
@@ -70,6 +72,8 @@ class Output:
         self.hint(exc.hint)
 
     def _labelled(self, label: str, color: str, text: str) -> None:
+        for clean in self.cleaners:
+            text = clean(text)
         styled = click.style(f"{label}:", fg=color, bold=True)
         lines = [printable(line) for line in text.splitlines()] or [""]
         self._write(sys.stderr, "\n  ".join([f"{styled} {lines[0]}", *lines[1:]]))

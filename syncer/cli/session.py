@@ -105,6 +105,7 @@ class Session:
         from syncer.bootstrap import build
 
         with closing(build(self.config(for_good=for_good), stop=stop)) as app:
+            self.output.cleaners.append(app.world.clean)
             if reconcile:
                 app.reconcile()
             collect_again()

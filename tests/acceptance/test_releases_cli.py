@@ -30,6 +30,7 @@ from syncer.model.releases import (
 )
 from syncer.model.runs import Outcome, SyncRun, Trigger
 from tests.acceptance.command import Command, Inside, name_on
+from tests.servers.http_faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -270,6 +271,28 @@ def test_an_api_that_is_down_keeps_nobody_from_adding(
     assert done.status == 0, done.err
     assert "warning: the API of " in done.err
     assert "1 branch, 0 tags, default branch main\n" in done.err
+
+
+def test_a_host_that_repeats_our_token_shows_it_to_nobody(
+    syncer: Command,
+    host: str,
+    github: GitHubServer,
+    upstream: Upstream,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Upstream's words are quoted, without what it must not say."""
+    upstream("acme/widget")
+    variable = "SYNCER_TOKEN_" + re.sub(r"[^A-Z0-9]", "_", host.upper())
+    secret = "gh" + "o_secret"
+    body = f'{{"message": "Bad credentials: {secret}"}}'
+    github.fault("/repos/", Fault(status=401, body=body))
+
+    monkeypatch.setenv(variable, secret)
+    done = syncer("add", f"{host}/acme/widget")
+
+    assert done.status == 0, done.err
+    assert "Bad credentials: ********" in done.err
+    assert secret not in done.err + done.out
 
 
 def test_an_owner_is_looked_at_added_and_removed(
