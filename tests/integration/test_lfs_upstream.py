@@ -74,9 +74,9 @@ def storage(git_server: GitServer) -> Iterator[GitServer]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for tenths of seconds instead of many."""
-    monkeypatch.setattr(connections, "CONNECT", 0.3)
-    monkeypatch.setattr(connections, "READ", 0.3)
+    """Wait for a second instead of many: what goes well takes less on any machine."""
+    monkeypatch.setattr(connections, "CONNECT", 1.0)
+    monkeypatch.setattr(connections, "READ", 1.0)
     monkeypatch.setattr(watch, "PATIENCE", 0.5)
     monkeypatch.setattr(watch, "TICK", 0.05)
 
