@@ -40,7 +40,7 @@ from syncer.upstream.github import GitHubApi
 from syncer.upstream.lfs import HttpLfs
 from syncer.upstream.refs import HttpForge
 from syncer.upstream.session import Session
-from syncer.wiring import blob_store, grown, selected, transfer_limits
+from syncer.wiring import blob_store, selected, transfer_limits
 from syncer.workers.local import Bounds, LocalWorkers
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class App:
 
         Those that its owners were found to have are among them.
         """
-        self.config = grown(self.config, self.world.releases)
+        self.config = self.config.with_owned(self.world.releases)
         wanted = [(repo.name, repo.tier) for repo in self.config.repo]
         self.catalog.reconcile(wanted, self.clock.now())
 
@@ -165,7 +165,7 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
     engine = connect(config.catalog_url)
     check_schema(engine)
     releases = SqlReleaseIndex(engine)
-    config = grown(config, releases)
+    config = config.with_owned(releases)
     catalog = SqlCatalog(engine)
     git = GitCommand(
         config.syncer.git,

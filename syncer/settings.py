@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from syncer.credentials import Secret
     from syncer.model.names import OwnerName, RepoName
     from syncer.model.origin import Discovery, Facts
+    from syncer.ports import ReleaseIndex
 
 
 # Characters that every S3 server and every client takes as they are.
@@ -172,6 +173,23 @@ class Config(Model):
     def find_owner(self, name: OwnerName) -> Owner | None:
         """Return the entry of an owner, however its case is spelled."""
         return next((o for o in self.owner if o.name.identity == name.identity), None)
+
+    def with_owned(self, releases: ReleaseIndex) -> Config:
+        """Return the configuration with what its owners are known to have.
+
+        What is listed by name already, maybe by a former one, is there once.
+        """
+        if not self.owner:
+            return self
+        listed = {repo.name.identity for repo in self.repo}
+        found = releases.discoveries()
+        aliases = releases.find_aliases([each.facts.name for each in found])
+        return self.with_discovered(
+            each
+            for each in found
+            if (known := aliases.get(each.facts.name.identity)) is None
+            or known.identity not in listed
+        )
 
     def with_discovered(self, discoveries: Iterable[Discovery]) -> Config:
         """Return the configuration with what its owners were found to have.

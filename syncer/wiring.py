@@ -16,20 +16,7 @@ if TYPE_CHECKING:
 
     from syncer.config import Config
     from syncer.model.mirrors import Selection
-    from syncer.ports import Clock, ReleaseIndex, UploadLog
-
-
-def grown(config: Config, releases: ReleaseIndex) -> Config:
-    """Return a configuration with what its owners were found to have.
-
-    What is listed by name already, maybe by a former one, is there once.
-    """
-    found = releases.discoveries()
-    if config.repo:
-        listed = {each.name.identity for each in config.repo}
-        known = ((each, releases.find_alias(each.facts.name)) for each in found)
-        found = [d for d, name in known if name is None or name.identity not in listed]
-    return config.with_discovered(found)
+    from syncer.ports import Clock, UploadLog
 
 
 def selected(config: Config) -> dict[str, Selection]:

@@ -151,7 +151,11 @@ class FakeOrigins:
     def aliases(self, mirror_id: int) -> list[str]:
         return sorted(self._known.aliases.get(mirror_id, {}))
 
-    def find_alias(self, name: RepoName) -> RepoName | None:
+    def find_aliases(self, names: Iterable[RepoName]) -> dict[str, RepoName]:
+        found = ((each.identity, self._find_alias(each)) for each in names)
+        return {identity: name for identity, name in found if name is not None}
+
+    def _find_alias(self, name: RepoName) -> RepoName | None:
         states = self._catalog.by_id()
         if any(state.name.identity == name.identity for state in states.values()):
             return None

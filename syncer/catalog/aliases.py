@@ -79,15 +79,21 @@ def holders(conn: Connection, identities: Iterable[str]) -> dict[str, set[int]]:
     return found
 
 
-def configured(conn: Connection, name: RepoName) -> RepoName | None:
+def configured(conn: Connection, names: Iterable[RepoName]) -> dict[str, RepoName]:
+    """Return the configured names of the mirrors that had names last, by identity."""
+    identities = {name.identity for name in names}
+    # Few names are an alias: those are asked for one by one.
+    found = ((each, _configured(conn, each)) for each in holders(conn, identities))
+    return {each: name for each, name in found if name is not None}
+
+
+def _configured(conn: Connection, identity: str) -> RepoName | None:
     """Return the configured name of the mirror that had a name last.
 
     None for the name of a mirror: it is nobody's alias.
     """
-    if conn.scalar(select(_m.id).where(_m.identity == name.identity)) is not None:
+    if conn.scalar(select(_m.id).where(_m.identity == identity)) is not None:
         return None
-    found = select(_m.host, _m.owner, _m.name).where(
-        _m.id == holder(conn, name.identity)
-    )
+    found = select(_m.host, _m.owner, _m.name).where(_m.id == holder(conn, identity))
     row = conn.execute(found).one_or_none()
     return None if row is None else RepoName(*row)

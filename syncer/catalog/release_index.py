@@ -94,10 +94,10 @@ class SqlReleaseIndex(Transactional):
         with self._reading() as conn:
             return aliases.of(conn, mirror_id)
 
-    def find_alias(self, name: RepoName) -> RepoName | None:
-        """Return the configured name of the mirror that once had, or has, a name."""
+    def find_aliases(self, names: Iterable[RepoName]) -> dict[str, RepoName]:
+        """Return the configured names of the mirrors that once had, or have, names."""
         with self._reading() as conn:
-            return aliases.configured(conn, name)
+            return aliases.configured(conn, names)
 
     def pin(self, mirror_id: int, pin: Pin, event: AuditEvent) -> None:
         """Exempt a tag from retention; a pinned one stays as it is."""

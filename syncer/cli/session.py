@@ -87,7 +87,7 @@ class Session:
         with closing(SqlCatalog(engine)) as catalog:
             check_schema(engine)
             if config.owner:
-                config = config.with_discovered(releases().discoveries())
+                config = config.with_owned(releases())
             yield Records(config, catalog, datetime.now(UTC), index, releases)
 
     @contextmanager

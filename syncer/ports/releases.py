@@ -117,5 +117,8 @@ class ReleaseIndex(Protocol):
     def forget_owner(self, owner: str) -> None:
         """Forget the discoveries of an owner that is no longer configured."""
 
-    def find_alias(self, name: RepoName) -> RepoName | None:
-        """Return the configured name of the mirror that once had, or has, a name."""
+    def find_aliases(self, names: Iterable[RepoName]) -> dict[str, RepoName]:
+        """Return the configured names of the mirrors that once had, or have, names.
+
+        By identity; the name of a mirror is nobody's alias.
+        """
