@@ -59,13 +59,12 @@ def loads(records: Records, states: Iterable[RepoState]) -> list[Load]:
             authorised = False
         demands = [
             (
-                schedule.cost(state, authorised=authorised),
+                state,
                 schedule.tier_interval(state, config.tier[state.tier].interval),
             )
             for state in by_host[host]
         ]
-        limit = schedule.AUTHORISED if authorised else schedule.ANONYMOUS
         reserve = config.reserve(host)
-        load = schedule.need(demands), limit * (1 - reserve), authorised
+        load = schedule.load(demands, authorised=authorised, reserve=reserve)
         found.append(Load(host, *load))
     return found

@@ -9,7 +9,7 @@ honestly LATE.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from syncer.model.releases import PAGE
 
@@ -39,6 +39,31 @@ def cost(state: RepoState, *, authorised: bool) -> int:
 def need(demands: Iterable[tuple[int, timedelta]]) -> float:
     """Return the requests an hour that (cost, interval) of each mirror come to."""
     return sum(requests * (_HOUR / interval) for requests, interval in demands)
+
+
+class Load(NamedTuple):
+    """What the looks at a host's releases come to, in requests an hour."""
+
+    needed: float
+    allowed: float
+    authorised: bool
+
+
+def load(
+    demands: Iterable[tuple[RepoState, timedelta]],
+    *,
+    authorised: bool,
+    reserve: float,
+    granted: int | None = None,
+) -> Load:
+    """Return what (mirror, interval) of a host need, and what it allows.
+
+    `granted` is what the host said; else its published limits count.
+    """
+    if granted is None:
+        granted = AUTHORISED if authorised else ANONYMOUS
+    costs = ((cost(state, authorised=authorised), every) for state, every in demands)
+    return Load(need(costs), granted * (1 - reserve), authorised)
 
 
 def stretched(interval: timedelta, needed: float, allowed: float) -> timedelta:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,15 +28,6 @@ class Tier(Protocol):
         """The longest time between two looks, where the allowance lasts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What the looks at a host's releases come to, in requests an hour."""
-
-    needed: float
-    allowed: float
-    authorised: bool
-
-
 class Cadence:
     """Reckons the intervals of all mirrors; usable from many threads."""
 
@@ -57,7 +47,7 @@ class Cadence:
         self._tiers = tiers
         self._selection = selection
         self._reserve = reserve
-        self._loads: dict[str, tuple[datetime, Load]] = {}
+        self._loads: dict[str, tuple[datetime, schedule.Load]] = {}
 
     def every(self, state: RepoState) -> timedelta:
         """Return the time between two looks at a mirror's releases."""
@@ -65,7 +55,7 @@ class Cadence:
         load = self.load(state.name.host)
         return schedule.stretched(wanted, load.needed, load.allowed)
 
-    def load(self, host: str) -> Load:
+    def load(self, host: str) -> schedule.Load:
         """Return what a host's mirrors need of its API, and what it allows."""
         now = self._clock.now()
         kept = self._loads.get(host)
@@ -74,18 +64,19 @@ class Cadence:
             self._loads[host] = kept
         return kept[1]
 
-    def _reckoned(self, host: str) -> Load:
-        authorised = self._api.is_authorised(host)
-        demands = [
-            (schedule.cost(state, authorised=authorised), self._wanted(state))
+    def _reckoned(self, host: str) -> schedule.Load:
+        demands = (
+            (state, self._wanted(state))
             for state in self._catalog.states()
             if state.name.host == host and self._selection(state.name).releases.wanted
-        ]
-        limit = schedule.AUTHORISED if authorised else schedule.ANONYMOUS
+        )
         told = [each for each in self._api.allowances(host) if each.resource == "core"]
-        granted = told[0].limit if told else limit
-        allowed = granted * (1 - self._reserve(host))
-        return Load(schedule.need(demands), allowed, authorised)
+        return schedule.load(
+            demands,
+            authorised=self._api.is_authorised(host),
+            reserve=self._reserve(host),
+            granted=told[0].limit if told else None,
+        )
 
     def _wanted(self, state: RepoState) -> timedelta:
         tier = self._tiers.get(state.tier)
