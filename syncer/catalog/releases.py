@@ -146,7 +146,8 @@ def write(conn: Connection, mirror_id: int, changed: Sequence[ReleaseRecord]) ->
     now = {each.release.id: each.release.tag for each in changed}
     tags = conn.execute(_TAGS.where(_r.mirror_id == mirror_id))
     moved = {tag: now[id_] for id_, tag in tags if now.get(id_, tag) != tag}
-    pins.follow(conn, mirror_id, moved)
+    if moved:
+        pins.follow(conn, mirror_id, moved)
     added = bulk.insert(conn, release)
     kept = added.on_conflict_do_update(
         index_elements=["mirror_id", "upstream_id"],

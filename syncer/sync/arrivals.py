@@ -74,15 +74,15 @@ def _settled(
     waiting = {AssetState.MISSING, AssetState.DAMAGED}
     if record.gone is not None or record.state not in waiting:
         return record
-    pointer = asset_pointer(expected(record))
+    wanted = expected(record)
+    pointer = asset_pointer(wanted)
     ending = found.get(pointer.oid)
     if ending is None:
         return record
     if ending.blob is None:
         return _lacking(record, ending, now)
     verified = record.asset.digest is not None
-    named = expected(record).digest is not None
-    if named and ending.blob != Blob(*pointer):
+    if wanted.digest is not None and ending.blob != Blob(*pointer):
         # What came is another asset's, whose name upstream has given this one.
         wrong = Brought(reason="its digest is that of other bytes")
         return _lacking(record, wrong, now)

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from syncer.errors import Interrupted, SyncerError
-from syncer.model.blobs import Blob, StoredBlob
+from syncer.model.blobs import StoredBlob
 from syncer.model.releases import AssetState
 
 if TYPE_CHECKING:
@@ -67,16 +67,31 @@ class Attestations:
         if document is None:
             return each
         digest = sha256(document).hexdigest()
-        now = world.clock.now()
-        if world.index.claim(self._state.id, [digest], now):
+        if world.index.claim(self._state.id, [digest], world.clock.now()):
             return each  # it is being removed at this moment
-        with world.blobs.write(digest, len(document)) as writer:
-            if writer.offset < len(document):
-                writer.write(document[writer.offset :])
-            stored = writer.commit()
-        source = str(self._state.source)
-        world.index.stored([StoredBlob(Blob(*stored), now, now, source)])
+        store(world, self._state, digest, document)
         return replace(each, attestation=digest)
+
+
+def store(
+    world: World,
+    state: RepoState,
+    digest: str,
+    document: bytes,
+    *,
+    replace_: bool = False,
+) -> None:
+    """Have a document in the blob store, durably, and on record.
+
+    With `replace_`, what is stored below its digest is overwritten.
+    """
+    size = len(document)
+    with world.blobs.write(digest, size, replace=replace_) as writer:
+        if writer.offset < size:
+            writer.write(document[writer.offset :])
+        blob = writer.commit()
+    now = world.clock.now()
+    world.index.stored([StoredBlob(blob, now, now, str(state.source))])
 
 
 def _lacks(each: AssetRecord) -> bool:

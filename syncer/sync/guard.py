@@ -36,7 +36,7 @@ def check(
     old = [name for name in published.upstream if name.startswith(tuple(scope))]
     gone = tuple(name for name in old if name not in target.refs)
     reason = _reason(published, target, len(old), gone)
-    if reason is None or _is_accepted(held, gone):
+    if reason is None or is_accepted(held, gone):
         return None
     since = held.since if held is not None and not held.accepted else now
     return Held(reason, since, deletions=gone)
@@ -49,7 +49,7 @@ def _reason(
         return None
     if not target.refs:
         return f"upstream shows no refs at all; we publish {total}"
-    if len(gone) >= LEAST and len(gone) > SHARE * total:
+    if is_mass(len(gone), total):
         return f"{len(gone)} of {total} refs are gone upstream at once"
     if published.head in gone and not _names_another(published, target):
         return f"the default branch {published.head} is gone upstream"
@@ -60,5 +60,11 @@ def _names_another(published: RefSnapshot, target: RefSnapshot) -> bool:
     return target.head != published.head and target.head in target.refs
 
 
-def _is_accepted(held: Held | None, gone: Sequence[str]) -> bool:
+def is_mass(gone: int, total: int) -> bool:
+    """Return whether so many do not disappear at once by intention."""
+    return gone >= LEAST and gone > SHARE * total
+
+
+def is_accepted(held: Held | None, gone: Sequence[str]) -> bool:
+    """Return whether a person accepted that all of these are gone."""
     return held is not None and held.accepted and set(gone) <= set(held.deletions)

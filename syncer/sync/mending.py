@@ -13,8 +13,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from syncer.errors import Interrupted, SyncerError
-from syncer.model.blobs import Blob, StoredBlob
 from syncer.model.releases import asset_pointer
+from syncer.sync.attestations import store
 from syncer.sync.releases import bring_assets
 
 if TYPE_CHECKING:
@@ -93,11 +93,7 @@ class Mender:
         if document is None or sha256(document).hexdigest() != digest:
             self._tell(what, "upstream does not attest the same any more")
             return
-        with world.blobs.write(digest, len(document), replace=True) as writer:
-            writer.write(document)
-            blob = writer.commit()
-        now = world.clock.now()
-        world.index.stored([StoredBlob(Blob(*blob), now, now, str(state.source))])
+        store(world, state, digest, document, replace_=True)
 
     def _tell(self, what: str, why: str) -> None:
         extra = {"repo": str(self._state.name), "asset": what, "error": why}

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from syncer.model.releases import Asset, Release
     from syncer.model.selection import ReleaseSelection
 
-#: A disappearance of more than this share, and of at least so many, is a mass.
-SHARE, LEAST = 0.05, 10
-
 
 @dataclass(frozen=True, slots=True)
 class ReleasePlan:
@@ -54,11 +51,6 @@ def vanished(
     return [
         each for each in stored if each.gone is None and each.release.id not in shown
     ]
-
-
-def is_mass(gone: int, total: int) -> bool:
-    """Return whether so many releases do not disappear at once by intention."""
-    return gone >= LEAST and gone > SHARE * total
 
 
 def plan(

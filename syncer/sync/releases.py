@@ -24,7 +24,8 @@ from syncer.sync.arrivals import (
     without,
 )
 from syncer.sync.attestations import Attestations
-from syncer.sync.release_plan import ReleasePlan, is_mass, plan, vanished
+from syncer.sync.guard import is_accepted, is_mass
+from syncer.sync.release_plan import ReleasePlan, plan, vanished
 from syncer.sync.transfer import AssetBook, TransferJob
 
 if TYPE_CHECKING:
@@ -45,7 +46,10 @@ _SLACK = 0.9
 
 
 class Look(NamedTuple):
-    """What a listing showed: something else than we know, or not since when."""
+    """What a listing showed: something else than we know, or not, as of when.
+
+    Neither, where that is written down already.
+    """
 
     listing: Listing | None = None
     listed: datetime | None = None
@@ -143,7 +147,7 @@ class ReleaseLook:
             return Look(listing)
         # Counts of downloads and the like: nothing that we show.
         world.releases.listed(state.id, listing.pages, listing.started, selection.key)
-        return Look(listed=listing.started)
+        return Look()
 
 
 class ReleaseStage:
@@ -234,9 +238,9 @@ def _mass(
     if not is_mass(len(lost), total):
         return None
     names = tuple(f"release {each.release.tag}" for each in lost)
-    known = before is not None and set(names) <= set(before.deletions)
-    if known and before is not None and before.accepted:
+    if is_accepted(before, names):
         return None
+    known = before is not None and set(names) <= set(before.deletions)
     since = before.since if before is not None and known else now
     reason = f"{len(lost)} of {total} releases are gone upstream at once"
     return Held(reason, since, deletions=names)

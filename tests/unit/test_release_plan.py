@@ -22,7 +22,8 @@ from syncer.model.releases import (
 )
 from syncer.model.selection import ReleaseSelection
 from syncer.sync.arrivals import Brought, settled
-from syncer.sync.release_plan import ReleasePlan, is_mass, plan, vanished
+from syncer.sync.guard import is_mass
+from syncer.sync.release_plan import ReleasePlan, plan, vanished
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
