@@ -153,7 +153,7 @@ class Shelf:
         here = [each for each in shown if each.state is AssetState.PRESENT]
         owed = [each.retry_at for each in shown if each.retry_at is not None]
         return ReleaseCounts(
-            sum(record.gone is None and record.selected for record in records),
+            releases=sum(record.gone is None and record.selected for record in records),
             present=len(here),
             missing=states.count(AssetState.MISSING),
             damaged=states.count(AssetState.DAMAGED),

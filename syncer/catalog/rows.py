@@ -106,7 +106,7 @@ def read_state(row: Sequence[Any]) -> RepoState:
         upstream and _spelled(upstream), node_id, _STANDINGS[standing],
         ReleaseState(
             listed, late, wish, missed, fault, patience,
-            ReleaseCounts(releases, here, lacking, lost, weight, owed)
+            ReleaseCounts(here, lacking, lost, weight, owed, releases)
             if releases or here or lacking or lost else _NO_ASSETS,
         )
         if listed or late or fault is not None or releases or here or lacking or lost

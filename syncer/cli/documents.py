@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncer.model.content import Finding, RefChange
+    from syncer.model.counts import Counts
     from syncer.model.lfs import LfsCounts, LfsObject
     from syncer.model.mirrors import Held
     from syncer.model.origin import Facts, Origin
@@ -82,13 +83,16 @@ def mirror(fresh: Freshness) -> Document:
 
 def counts(lfs: LfsCounts) -> Document:
     """Return how many LFS objects are here."""
+    return {"total": lfs.total, **_here(lfs)}
+
+
+def _here(found: Counts) -> Document:
     return {
-        "total": lfs.total,
-        "present": lfs.present,
-        "missing": lfs.missing,
-        "damaged": lfs.damaged,
-        "present_bytes": lfs.size,
-        "retry_at": stamp(lfs.retry_at),
+        "present": found.present,
+        "missing": found.missing,
+        "damaged": found.damaged,
+        "present_bytes": found.size,
+        "retry_at": stamp(found.retry_at),
     }
 
 
@@ -169,15 +173,7 @@ def release_state(state: ReleaseState) -> Document:
 
 def release_counts(found: ReleaseCounts) -> Document:
     """Return how many releases there are, and how many of their assets are here."""
-    return {
-        "releases": found.releases,
-        "assets": found.total,
-        "present": found.present,
-        "missing": found.missing,
-        "damaged": found.damaged,
-        "present_bytes": found.size,
-        "retry_at": stamp(found.retry_at),
-    }
+    return {"releases": found.releases, "assets": found.total, **_here(found)}
 
 
 def facts(found: Facts) -> Document:

@@ -6,14 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncer.cli.render import counted, duration, plural, printable, size
-from syncer.model.lfs import LfsCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from syncer.cli.records import Records
-    from syncer.model.lfs import LfsObject
+    from syncer.model.lfs import LfsCounts, LfsObject
     from syncer.model.mirrors import RepoState
 
 _SHOWN = 5
@@ -27,18 +25,6 @@ def absent(records: Records, state: RepoState) -> list[LfsObject]:
         return []
     found = records.index().due(state.id, records.now + _EVER)
     return sorted(found, key=lambda each: each.pointer.oid)
-
-
-def total(states: Iterable[RepoState]) -> LfsCounts:
-    """Add up the LFS objects of mirrors; one that two have counts twice."""
-    those = [state.lfs for state in states]
-    return LfsCounts(
-        present=sum(counts.present for counts in those),
-        missing=sum(counts.missing for counts in those),
-        damaged=sum(counts.damaged for counts in those),
-        size=sum(counts.size for counts in those),
-        retry_at=min((c.retry_at for c in those if c.retry_at), default=None),
-    )
 
 
 def facts(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from syncer.cli.render import ago, duration, plural, printable, size, table
 from syncer.errors import PermanentError
-from syncer.model.releases import AssetState, Proof, ReleaseCounts
+from syncer.model.releases import AssetState, Proof
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -21,19 +21,6 @@ if TYPE_CHECKING:
 NEWEST = 10
 _DIGEST = 12
 _WANTED = {AssetState.PRESENT, AssetState.MISSING, AssetState.DAMAGED}
-
-
-def total(states: Iterable[RepoState]) -> ReleaseCounts:
-    """Add up the releases of mirrors; an asset that two have counts twice."""
-    those = [state.releases.counts for state in states]
-    return ReleaseCounts(
-        releases=sum(counts.releases for counts in those),
-        present=sum(counts.present for counts in those),
-        missing=sum(counts.missing for counts in those),
-        damaged=sum(counts.damaged for counts in those),
-        size=sum(counts.size for counts in those),
-        retry_at=min((c.retry_at for c in those if c.retry_at), default=None),
-    )
 
 
 def facts(

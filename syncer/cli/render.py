@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from syncer.model.lfs import LfsTally
-    from syncer.model.releases import ReleaseCounts, ReleaseTally
+    from syncer.model.counts import Counts, Tally
+    from syncer.model.releases import ReleaseTally
     from syncer.model.runs import SyncRun
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -182,7 +182,7 @@ def changes(counts: Mapping[str, int]) -> str:
     return ", ".join(told)
 
 
-def counted(counts: LfsCounts | ReleaseCounts) -> str:
+def counted(counts: Counts) -> str:
     """Return `4,211/4,213, 2 missing upstream` for LFS objects or assets."""
     parts = [f"{counts.present:,}/{counts.total:,}"]
     if counts.missing:
@@ -193,7 +193,7 @@ def counted(counts: LfsCounts | ReleaseCounts) -> str:
     return ", ".join(parts)
 
 
-def moved(tally: LfsTally | ReleaseTally, noun: str = "LFS object") -> str:
+def moved(tally: Tally, noun: str = "LFS object") -> str:
     """Return `12 LFS objects fetched, 3 linked` for a run; nothing for nothing."""
     found = [
         (tally.fetched, "fetched"),

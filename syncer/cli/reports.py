@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import syncer
-from syncer.cli import allowances, documents, lfs, options, releases
+from syncer.cli import allowances, documents, options
 from syncer.cli.remedy import needs_attention, remedy
 from syncer.cli.render import (
     counted,
@@ -23,6 +23,8 @@ from syncer.cli.render import (
     stamp,
     styled,
 )
+from syncer.model.lfs import LfsCounts
+from syncer.model.releases import ReleaseCounts
 from syncer.model.runs import Word
 
 if TYPE_CHECKING:
@@ -69,9 +71,9 @@ def _status(
         "counts": {word.value: words[word] for word in Word},
         "size_bytes": sum(fresh.state.size for fresh in found),
         "refs": sum(fresh.state.ref_count for fresh in found),
-        "lfs": documents.counts(lfs.total(fresh.state for fresh in found)),
+        "lfs": documents.counts(LfsCounts.summed(f.state.lfs for f in found)),
         "releases": documents.release_counts(
-            releases.total(fresh.state for fresh in found)
+            ReleaseCounts.summed(f.state.releases.counts for f in found)
         ),
         "tiers": [
             {
@@ -144,8 +146,8 @@ def _slowest(those: list[Freshness]) -> str:
 
 def _components(found: list[Freshness]) -> list[str]:
     """Return how much of each kind is here, of all mirrors."""
-    objects = lfs.total(fresh.state for fresh in found)
-    assets = releases.total(fresh.state for fresh in found)
+    objects = LfsCounts.summed(fresh.state.lfs for fresh in found)
+    assets = ReleaseCounts.summed(fresh.state.releases.counts for fresh in found)
     refs = sum(fresh.state.ref_count for fresh in found)
     lines = [f"  {'refs':<10}{refs:,}"] if refs else []
     if objects.total:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from syncer.model.counts import Counts, Tally
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -56,32 +58,13 @@ class LfsObject:
 
 
 @dataclass(frozen=True, slots=True)
-class LfsCounts:
+class LfsCounts(Counts):
     """How much of a mirror's LFS content is here; what is unreached is none of it."""
-
-    present: int = 0
-    missing: int = 0
-    damaged: int = 0
-    #: Bytes of the objects that are present.
-    size: int = 0
-    #: When the first of those that are not present is asked for again.
-    retry_at: datetime | None = None
-
-    @property
-    def total(self) -> int:
-        """All objects that the mirror's pointers name, but for those unreached."""
-        return self.present + self.missing + self.damaged
 
 
 @dataclass(frozen=True, slots=True)
-class LfsTally:
+class LfsTally(Tally):
     """What one run did for LFS: objects, and bytes that were downloaded."""
-
-    fetched: int = 0
-    #: Granted by upstream and in the store already: not downloaded.
-    linked: int = 0
-    missing: int = 0
-    received: int = 0
 
 
 @dataclass(frozen=True, slots=True)

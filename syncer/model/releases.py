@@ -12,6 +12,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
+from syncer.model.counts import Counts, Tally
 from syncer.model.lfs import LfsPointer
 
 if TYPE_CHECKING:
@@ -209,36 +210,19 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseCounts:
-    """How much of a mirror's releases is here.
+class ReleaseCounts(Counts):
+    """How much of a mirror's releases is here: of their assets, and how many.
 
     What is unwanted, expired, deleted or replaced is none of it.
     """
 
     releases: int = 0
-    present: int = 0
-    missing: int = 0
-    damaged: int = 0
-    #: Bytes of the assets that are present.
-    size: int = 0
-    #: When the first of those that are not present is asked for again.
-    retry_at: datetime | None = None
-
-    @property
-    def total(self) -> int:
-        """All assets that are wanted."""
-        return self.present + self.missing + self.damaged
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseTally:
+class ReleaseTally(Tally):
     """What one run did for releases: assets, and bytes that were downloaded."""
 
-    fetched: int = 0
-    #: In the store already: not downloaded.
-    linked: int = 0
-    missing: int = 0
-    received: int = 0
     #: Releases and assets that are new, changed or gone.
     changed: int = 0
 

@@ -319,7 +319,7 @@ class PublishContract:
             releases=ReleaseState(
                 checked=LATER,
                 asked="selected",
-                counts=ReleaseCounts(1, 1, size=A.size),
+                counts=ReleaseCounts(1, size=A.size, releases=1),
             ),
         )
         assert shelves.catalog.runs(GIT, 1) == [done]
@@ -386,7 +386,9 @@ class PublishContract:
             Outcome.PARTIAL,
             before.fingerprint,
         )
-        assert after.releases.counts == ReleaseCounts(1, missing=1, retry_at=LATER)
+        assert after.releases.counts == ReleaseCounts(
+            missing=1, retry_at=LATER, releases=1
+        )
 
     def test_what_holds_the_refs_stays(self, shelves: Shelves) -> None:
         """Releases are published beside it; the person is still asked."""
@@ -447,7 +449,7 @@ class PublishContract:
         assert done.generation == 1
         assert shelves.releases.releases(shelves.git) == [record_of(1, here(1, A))]
         assert shelves.releases.pages(shelves.git) == list(PAGES)
-        assert shelves.state.counts == ReleaseCounts(1, 1, size=A.size)
+        assert shelves.state.counts == ReleaseCounts(1, size=A.size, releases=1)
         assert shelves.state.checked == T0
         samples = shelves.catalog.lag_samples(T0)
         assert {each.component for each in samples} == {"refs", "releases"}
@@ -575,7 +577,7 @@ class ListingContract:
         assert shelves.releases.due(shelves.git, LATER) == [(1, first), (1, second)]
         assert shelves.releases.due(shelves.qwen, LATER) == []
         assert shelves.state.counts == ReleaseCounts(
-            1, 1, missing=3, size=A.size, retry_at=T0
+            1, missing=3, size=A.size, retry_at=T0, releases=1
         )
 
     def test_counts_are_of_what_is_wanted(self, shelves: Shelves) -> None:
@@ -587,7 +589,7 @@ class ListingContract:
             shelves, record_of(1, here(1, A), unwanted, gone(here(3, C))), unselected
         )
 
-        assert shelves.state.counts == ReleaseCounts(1, 1, size=A.size)
+        assert shelves.state.counts == ReleaseCounts(1, size=A.size, releases=1)
 
 
 class NeedContract:
@@ -639,7 +641,7 @@ class NeedContract:
         assert found.assets[1].retry_at is None
         assert found.assets[2:] == whole.assets[2:]
         assert shelves.state.counts == ReleaseCounts(
-            1, 1, damaged=1, size=B.size, retry_at=LATER + MINUTE
+            1, damaged=1, size=B.size, retry_at=LATER + MINUTE, releases=1
         )
 
     @pytest.mark.parametrize("how", ["stored", "verified"])
@@ -680,7 +682,7 @@ class NeedContract:
         publish(shelves, record_of(1, here(1, A, attestation=B.digest)))
 
         assert shelves.index.damaged(B.digest, T0, "lost") == 1
-        assert shelves.state.counts == ReleaseCounts(1, 1, size=A.size)
+        assert shelves.state.counts == ReleaseCounts(1, size=A.size, releases=1)
 
 
 class ExpireContract:
@@ -715,7 +717,7 @@ class ExpireContract:
         assert shelves.index.asset_blobs(mirror_id) == [C]
         assert set(shelves.index.condemn(LATER)) == {A, B}
         assert shelves.state.counts == ReleaseCounts(
-            1, 1, missing=1, size=C.size, retry_at=LATER
+            1, missing=1, size=C.size, retry_at=LATER, releases=1
         )
 
     def test_a_pin_follows_a_release_to_its_new_tag(self, shelves: Shelves) -> None:

@@ -164,8 +164,12 @@ def test_releases_that_are_not_mirrored_are_never_late() -> None:
     "seen",
     [
         ReleaseState(checked=NOW, failures=1, error="releases: down"),
-        ReleaseState(checked=NOW, counts=ReleaseCounts(1, present=2, missing=1)),
-        ReleaseState(checked=NOW, counts=ReleaseCounts(1, present=2, damaged=1)),
+        ReleaseState(
+            checked=NOW, counts=ReleaseCounts(present=2, missing=1, releases=1)
+        ),
+        ReleaseState(
+            checked=NOW, counts=ReleaseCounts(present=2, damaged=1, releases=1)
+        ),
     ],
 )
 def test_a_mirror_whose_releases_lack_something_is_partial(seen: ReleaseState) -> None:

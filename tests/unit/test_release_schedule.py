@@ -36,7 +36,7 @@ def test_a_look_costs_a_request_for_each_page(
     releases: int, anonymous: int, authorised: int
 ) -> None:
     """And one for the repository, which a token has for nothing."""
-    state = mirror(counts=ReleaseCounts(releases))
+    state = mirror(counts=ReleaseCounts(releases=releases))
     assert cost(state, authorised=False) == anonymous
     assert cost(state, authorised=True) == authorised
 
@@ -73,8 +73,11 @@ def test_what_is_archived_is_looked_at_daily() -> None:
         ({"asked": "another selection"}, True),
         ({"checked": None, "not_before": NOW + MINUTE}, False),
         ({"not_before": NOW - MINUTE, "checked": None}, True),
-        ({"counts": ReleaseCounts(1, missing=1, retry_at=NOW)}, True),
-        ({"counts": ReleaseCounts(1, missing=1, retry_at=NOW + MINUTE)}, False),
+        ({"counts": ReleaseCounts(missing=1, retry_at=NOW, releases=1)}, True),
+        (
+            {"counts": ReleaseCounts(missing=1, retry_at=NOW + MINUTE, releases=1)},
+            False,
+        ),
     ],
 )
 def test_when_releases_are_due(known: dict[str, object], *, due: bool) -> None:

@@ -21,7 +21,6 @@ from syncer.cli.releases import (
     of_tag,
     release_table,
     state_of,
-    total,
     words_of,
 )
 from syncer.cli.remedy import accepting, remedy
@@ -182,16 +181,13 @@ def test_the_assets_of_all_mirrors_are_added_up() -> None:
     """The first that is asked for again says when."""
     soon = NOW + timedelta(minutes=1)
     counts = [
-        ReleaseCounts(3, 7, 1, 0, 9 * MIB, NOW + timedelta(hours=1)),
-        ReleaseCounts(1, 0, 0, 2, 0, soon),
+        ReleaseCounts(7, 1, 0, 9 * MIB, NOW + timedelta(hours=1), releases=3),
+        ReleaseCounts(0, 0, 2, 0, soon, releases=1),
         ReleaseCounts(),
     ]
-    states = [
-        RepoState(n, NAME, "p", "core", releases=ReleaseState(counts=each))
-        for n, each in enumerate(counts)
-    ]
 
-    assert total(states) == ReleaseCounts(4, 7, 1, 2, 9 * MIB, soon)
+    whole = ReleaseCounts.summed(counts)
+    assert whole == ReleaseCounts(7, 1, 2, 9 * MIB, soon, releases=4)
 
 
 RUN = SyncRun(1, 1, NAME, Trigger.COMMAND, NOW, ended=NOW + timedelta(seconds=12))
