@@ -10,23 +10,23 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from syncer.alerting import Alert
+from syncer.checks import consistency
 from syncer.credentials import Secret
-from syncer.endpoints import GITHUB_API, S3, Host, Model, app_problems
+from syncer.endpoints import S3, Host, Model
 from syncer.errors import ConfigError
-from syncer.model.names import GITHUB
+from syncer.listening import Web
 from syncer.places import dotted, line_numbers, where_of
 from syncer.settings import DEFAULT_TIERS, Config, Syncer, Tier, settled
 from syncer.wanted import Owner, Repo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "Config",
@@ -60,7 +60,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     except ValidationError as exc:
         problems = tuple(_describe(error, path, places) for error in exc.errors())
         raise _refused(path, problems) from None
-    problems = _problems(config, path, places, environ)
+    problems = consistency(config, path, places, environ)
     if "syncer.catalog" not in overridden:
         problems += _secret_problems(raw, path, places)
     if problems:
@@ -120,7 +120,7 @@ def _read(path: Path | None) -> tuple[dict[str, Any], str]:
 
 
 def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Lay `SYNCER_<KEY>` over `[syncer]`, `SYNCER_S3_<KEY>` over `[syncer.s3]`.
+    """Lay `SYNCER_<KEY>` over `[syncer]`, `SYNCER_S3_<KEY>` over `[syncer.s3]`, ...
 
     Return which keys come from where.  A proxy may come from HTTPS_PROXY.
     """
@@ -128,12 +128,14 @@ def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]
     if not isinstance(section, dict):
         return {}
     origins = _lay_over(section, "syncer", Syncer, environ)
-    store = section.get("s3", {})
-    if isinstance(store, dict):
-        found = _lay_over(store, "syncer.s3", S3, environ)
-        if found:
-            section["s3"] = store
-        origins |= found
+    inner: dict[str, type[Model]] = {"s3": S3, "web": Web}
+    for name, model in inner.items():
+        keys = section.get(name, {})
+        if isinstance(keys, dict):
+            found = _lay_over(keys, f"syncer.{name}", model, environ)
+            if found:
+                section[name] = keys
+            origins |= found
     proxy = environ.get("HTTPS_PROXY") or environ.get("https_proxy")
     if proxy and "proxy" not in section:
         section["proxy"] = proxy
@@ -146,7 +148,7 @@ def _lay_over(
 ) -> dict[str, str]:
     """Put variables into a section; return where its keys come from."""
     origins: dict[str, str] = {}
-    for key in model.model_fields.keys() - {"s3"}:  # a section, not a key
+    for key in model.model_fields.keys() - {"s3", "web"}:  # sections, not keys
         variable = f"{where}.{key}".replace(".", "_").upper()
         value = environ.get(variable)
         if value:
@@ -160,95 +162,6 @@ def _with_default_tiers(raw: dict[str, Any]) -> dict[str, Any]:
     if isinstance(tiers, dict):
         tiers = {**DEFAULT_TIERS, **tiers}
     return {**raw, "tier": tiers}
-
-
-def _problems(
-    config: Config,
-    path: Path | None,
-    places: Mapping[str, str],
-    environ: Mapping[str, str],
-) -> tuple[str, ...]:
-    """Check what no single key can: tiers exist, names are unique, hosts make sense."""
-    found: list[str] = []
-    lists: dict[str, Sequence[Repo | Owner]]
-    lists = {"repo": config.repo, "owner": config.owner}
-    for kind, entries in lists.items():
-        seen: dict[str, int] = {}
-        for index, entry in enumerate(entries):
-            first = seen.setdefault(entry.name.identity, index)
-            if first != index:
-                where = where_of(path, places, (kind, index, "name"))
-                found.append(f"{where}: {entry.name} is listed twice")
-            if entry.tier not in config.tier:
-                at = where_of(path, places, (kind, index, "tier"))
-                known = ", ".join(sorted(config.tier))
-                found.append(f"{at}: there is no tier {entry.tier!r}; known: {known}")
-    for name, host in config.host.items():
-        at = where_of(path, places, ("host", name))
-        found += [f"{at}: {said}" for said in _host_problems(name, host, environ)]
-    found += _owner_problems(config, path, places)
-    return (*found, *_store_problems(config.syncer.s3, path, places))
-
-
-def _host_problems(name: str, host: Host, environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is wrong with how a host is reached."""
-    if host.git and host.git.startswith("ssh:") and host.protocol != "ssh":
-        yield 'an ssh address needs protocol = "ssh"'
-    if name == GITHUB and host.protocol == "ssh":
-        yield "github.com is always fetched by https"
-    if host.protocol == "ssh" and not (host.ssh_key and host.known_hosts):
-        yield 'protocol = "ssh" needs ssh_key and known_hosts'
-    scheme, api = _scheme_and_host(host.api or GITHUB_API)
-    if not api:
-        yield "`api` is no address: write one like https://ghe.corp/api/v3"
-    elif scheme == "http" and not (host.private or _is_loopback(api)):
-        # A token goes with every request.
-        yield "an `api` that is reached by http needs private = true"
-    yield from app_problems(name, host, environ)
-
-
-def _owner_problems(
-    config: Config, path: Path | None, places: Mapping[str, str]
-) -> Iterator[str]:
-    """Yield what is wrong with the globs of owners, and with their hosts."""
-    for index, owner in enumerate(config.owner):
-        if "" in owner.exclude:
-            at = where_of(path, places, ("owner", index, "exclude"))
-            yield f"{at}: a glob is empty; leave it out"
-        host = owner.name.host
-        api = config.host[host].api if host in config.host else None
-        if api is None and host != GITHUB:
-            at = where_of(path, places, ("owner", index, "name"))
-            said = f"what {owner.name} has is told by an API"
-            yield f'{at}: {said}: name it, [host."{host}"] api = "https://..."'
-
-
-def _store_problems(
-    s3: S3, path: Path | None, places: Mapping[str, str]
-) -> Iterator[str]:
-    """Yield what is wrong with the object store's addresses."""
-    for key in ("endpoint", "public_endpoint"):
-        at = where_of(path, places, ("syncer", "s3", key))
-        scheme, host = _scheme_and_host(getattr(s3, key) or "https://aws")
-        if scheme not in {"https", "http"} or not host:
-            yield f"{at}: write an address like https://s3.corp:9000"
-        elif scheme == "http" and not (s3.plain_http or _is_loopback(host)):
-            yield f"{at}: off this machine http needs plain_http = true"
-
-
-def _scheme_and_host(address: str) -> tuple[str, str]:
-    try:
-        parts = urlsplit(address)
-    except ValueError:  # half an IPv6 address
-        return "", ""
-    return parts.scheme, parts.hostname or ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _secret_problems(
@@ -289,11 +202,13 @@ def _suggestion(location: tuple[str | int, ...]) -> str:
         "host": Host,
         "repo": Repo,
         "owner": Owner,
+        "alert": Alert,
     }
     top = str(location[0])
     model = models.get(top, Config) if len(location) > 1 else Config
-    if location[:2] == ("syncer", "s3") and len(location) > 2:  # noqa: PLR2004 - a key below it
-        model = S3
+    if top == "syncer" and len(location) > 2:  # noqa: PLR2004 - a key of an inner section
+        inner: dict[str, type[BaseModel]] = {"s3": S3, "web": Web}
+        model = inner.get(str(location[1]), model)
     from difflib import get_close_matches  # noqa: PLC0415 - only on this error
 
     near = get_close_matches(str(location[-1]), model.model_fields, n=1, cutoff=0.5)

@@ -134,6 +134,26 @@ def s3_keys_of(
     return access, secret
 
 
+def web_token_of(file: Path | None, environ: Mapping[str, str]) -> Secret | None:
+    """Read what readers of the HTTP face have to show, if they have to."""
+    return _named_secret("web-token", file, environ)
+
+
+def alert_url_of(
+    name: str, file: Path | None, environ: Mapping[str, str]
+) -> Secret | None:
+    """Read where a channel of alerts leads; it usually has a secret in it."""
+    return _named_secret(f"alert-{name}", file, environ)
+
+
+def alert_place(
+    name: str, file: Path | None, environ: Mapping[str, str]
+) -> Path | str | None:
+    """Return where the address of a channel is: a file, or the name of a variable."""
+    credential = f"alert-{name}"
+    return _place(credential, file, [f"SYNCER_{_variable(credential)}"], environ)
+
+
 def _named_secret(
     credential: str, file: Path | None, environ: Mapping[str, str]
 ) -> Secret | None:

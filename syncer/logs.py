@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-    from syncer.config import Secret
+    from syncer.credentials import Secret
     from syncer.model.runs import SyncRun
 
 log = logging.getLogger(__name__)

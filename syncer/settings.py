@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -18,11 +19,13 @@ from pydantic import (
     PrivateAttr,
 )
 
+from syncer.alerting import Alert, addressed
 from syncer.endpoints import S3, Host, Model, keyed, named
+from syncer.listening import Web, guarded
 from syncer.model.names import GITHUB
 from syncer.model.selection import belongs
 from syncer.units import parse_floor
-from syncer.wanted import Duration, Interval, Owner, Repo, Size
+from syncer.wanted import Duration, Interval, Owner, Repo, Size, check_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +42,7 @@ _S3_ADDRESS = re.compile(
     re.ASCII,
 )
 _DEFAULT_PREFIX = "blobs/"
+_LEAST_AUDIT = timedelta(days=180)
 
 
 class S3Place(NamedTuple):
@@ -57,6 +61,13 @@ def _check_blobs(value: str) -> str:
         right = {"", ".", ".."}.isdisjoint(folders) and last not in {".", ".."}
     if not right:
         msg = "write an address like s3://bucket/blobs/, or a directory"
+        raise ValueError(msg)
+    return value
+
+
+def _check_audit(value: timedelta) -> timedelta:
+    if value < _LEAST_AUDIT:
+        msg = f"audit events are kept {_LEAST_AUDIT.days} days at least"
         raise ValueError(msg)
     return value
 
@@ -95,7 +106,14 @@ class Syncer(Model):
     bandwidth: Annotated[Size, Field(gt=0)] | None = None
     #: Unfinished transfers that nobody continued for this long are removed by `gc`.
     stale: Duration = timedelta(days=1)
+    #: How long runs, lag samples and incidents are kept.
+    history: Interval = timedelta(days=400)
+    #: How long audit events are kept.
+    audit: Annotated[Interval, AfterValidator(_check_audit)] = timedelta(days=400)
+    #: This machine's name, where several work for one Postgres catalog.
+    host: Annotated[str, AfterValidator(check_machine)] | None = None
     s3: S3 = S3()
+    web: Web = Web()
 
 
 class Tier(Model):
@@ -119,6 +137,7 @@ class Config(Model):
     repo: tuple[Repo, ...] = ()
     owner: tuple[Owner, ...] = ()
     host: dict[str, Host] = Field(default_factory=dict)
+    alert: tuple[Alert, ...] = ()
 
     _path: Path | None = PrivateAttr(default=None)
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -139,6 +158,16 @@ class Config(Model):
     def data(self) -> Path:
         """Where everything embedded lives; absolute."""
         return self.syncer.data
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether several machines work for its catalog."""
+        return self.syncer.host is not None
+
+    @property
+    def machine(self) -> str:
+        """What this machine is called, in the catalog and to people."""
+        return self.syncer.host or socket.gethostname()
 
     @property
     def blobs_place(self) -> S3Place | Path:
@@ -226,6 +255,8 @@ class Config(Model):
         entries = [self.target_host(name) for name in sorted(hosts)]
         found = [entry.token for entry in entries]
         found += [entry.app.key for entry in entries if entry.app is not None]
+        found.append(self.syncer.web.token)
+        found += [alert.url for alert in self.alert]
         keys = self.syncer.s3.keys or ()
         return [secret for secret in (*found, *keys) if secret is not None]
 
@@ -260,16 +291,23 @@ def settled(
     A relative directory is below `base`.
 
     Raises:
-        ConfigError: the keys of the object store that is used cannot be read.
+        ConfigError: a secret that is used cannot be read.
     """
     syncer = config.syncer
-    changes: dict[str, object] = {"data": _below(base, syncer.data)}
+    changes: dict[str, object] = {
+        "data": _below(base, syncer.data),
+        "web": guarded(syncer.web, environ),
+    }
     place = config.blobs_place
     if isinstance(place, S3Place):
         changes["s3"] = keyed(syncer.s3, environ)
     elif syncer.blobs is not None:
         changes["blobs"] = str(_below(base, place))
-    copy = config.model_copy(update={"syncer": syncer.model_copy(update=changes)})
+    sections = {
+        "syncer": syncer.model_copy(update=changes),
+        "alert": tuple(addressed(alert, environ) for alert in config.alert),
+    }
+    copy = config.model_copy(update=sections)
     copy._path = path  # noqa: SLF001 - a fresh copy of our own model
     copy._origins = origins  # noqa: SLF001 - as above
     copy._environ = dict(environ)  # noqa: SLF001 - as above

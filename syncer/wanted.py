@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -15,6 +16,14 @@ from syncer.model.names import OwnerName, RepoName
 from syncer.model.origin import OwnerSelection
 from syncer.model.selection import ReleaseSelection, check_globs, parse_releases
 from syncer.units import parse_duration, parse_size
+
+
+def check_machine(value: str) -> str:
+    """Return the name of one of several machines, as DNS has labels (RFC 1123)."""
+    if re.fullmatch(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?", value) is None:
+        msg = "a machine's name is of small letters, digits, dots and dashes"
+        raise ValueError(msg)
+    return value
 
 
 def _positive(value: timedelta) -> timedelta:
@@ -60,6 +69,10 @@ class Wanted(Model):
     refs: Annotated[tuple[str, ...], AfterValidator(check_scope)] = DEFAULT_SCOPE
     #: Instead of `[syncer] keep`.
     keep: Interval | None = None
+    #: Which of several machines keeps its repository; `syncer rehome` moves it.
+    host: Annotated[str, AfterValidator(check_machine)] | None = None
+    #: Hold it instead of storing more than this of it; None: no limit.
+    max_size: Annotated[Size, Field(gt=0)] | None = None
     #: Mirror its LFS objects too.
     lfs: bool = True
     #: What to do while upstream does not give one of them.
@@ -87,6 +100,7 @@ class Wanted(Model):
             self.refs,
             lfs=self.lfs,
             hold_missing=self.lfs_missing == "hold",
+            max_size=self.max_size,
             releases=ReleaseSelection(
                 wanted,
                 latest,

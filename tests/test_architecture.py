@@ -38,17 +38,25 @@ LAYERS = {
     "ports": 3,
     "schedule": 3,
     "reports": 3,
-    # The configuration, in five parts: secrets, what is outside, what to
-    # mirror, the whole shape, how it is read.
-    "credentials": 3,
-    "endpoints": 4,
-    "wanted": 5,
+    # The configuration, in parts: secrets, what is outside, what to mirror, who
+    # reads and hears of it, the whole shape, whether it fits, how it is read.
+    "credentials": 2,
+    "endpoints": 3,
+    "wanted": 4,
+    "listening": 4,
+    "alerting": 5,
     "settings": 6,
-    "config": 7,
+    "checks": 7,
+    "config": 8,
+    # The mirrors as configured and known together.
+    "freshness": 7,
+    # What systemd is told.
+    "systemd": 2,
     # How the log looks, with what is secret taken out.
     "logs": 8,
     # Adapters and the verbs of a run: never each other, they meet in ports.
     "catalog": 9,
+    "notify": 9,
     "git": 9,
     "store": 9,
     "sync": 9,
@@ -65,6 +73,7 @@ LAYERS = {
     # What the daemon looks after while nothing is due.
     "care": 12,
     "outlook": 12,
+    "watch": 12,
     # What people and systemd start.
     "daemon": 13,
     "cli": 14,
@@ -93,18 +102,27 @@ CONFINED = {
         "store/s3_failures.py",
     ),
     "urllib.request": ("upstream/",),
+    "apprise": ("notify/",),  # brings requests along, which nobody else uses
+    "requests": (),
+    "aiohttp": ("web/",),
+    "prometheus_client": ("web/",),
+    "procrastinate": ("workers/cluster",),
+    "jinja2": ("reports/", "web/"),
     "jwt": ("upstream/tokens.py",),  # an App's private key is used in one place
     "apscheduler": ("daemon.py",),  # it ticks, `schedule/` decides
     "click": ("cli/",),  # a command parses, calls, prints, exits
     "rich": ("cli/",),
     "pydantic": (
+        "alerting.py",
         "config.py",
         "endpoints.py",
+        "listening.py",
         "settings.py",
         "wanted.py",
     ),  # values inside are plain
     "structlog": ("logs.py",),  # the others speak to `logging`
-    "asyncio": ("web/",),  # one colour of code: threads do the work
+    # One colour of code: threads do the work.  These libraries have the other.
+    "asyncio": ("web/", "workers/cluster"),
 }
 
 #: The two homes of the environment: settings and secrets in, git's children out.
@@ -363,5 +381,5 @@ def test_a_look_at_the_environment_is_found(source: str) -> None:
 
 def test_no_adapter_knows_another() -> None:
     """The adapters share one layer, so that they can only meet in ports."""
-    named = {"catalog", "git", "store", "sync", "upstream", "workers"}
+    named = {"catalog", "git", "notify", "store", "sync", "upstream", "workers"}
     assert {part for part, layer in LAYERS.items() if layer == ADAPTERS} == named

@@ -54,7 +54,7 @@ STATE = select(
     *(_m.releases_checked, _m.releases_behind, _m.releases_asked),
     *(_m.releases_failures, _m.releases_error, _m.releases_not_before),
     *(_m.release_count, _m.assets_present, _m.assets_missing, _m.assets_damaged),
-    *(_m.assets_size, _m.assets_retry_at),
+    *(_m.assets_size, _m.assets_retry_at, _m.home),
 )
 
 #: The columns that `read_run` unpacks, in its order.
@@ -63,7 +63,7 @@ RUN = select(
     *(run.c.started, run.c.stage, run.c.outcome, run.c.ended, run.c.error),
     *(run.c.hint, run.c.exit_code, run.c.retry_after, run.c.counts, run.c.objects),
     *(run.c.received, run.c.generation, run.c.notes, run.c.lfs),
-    run.c.releases,
+    *(run.c.releases, run.c.machine),
 ).join_from(run, mirror)
 
 
@@ -93,7 +93,7 @@ def read_state(row: Sequence[Any]) -> RepoState:
         change, not_before, hour, day, fortnight, rate_at, held, packs, maintained,
         added, size, scanned, present, missing, damaged, bytes_, retry_at,
         upstream, node_id, standing, listed, late, wish, missed, fault, patience,
-        releases, here, lacking, lost, weight, owed,
+        releases, here, lacking, lost, weight, owed, home,
     ) = row
     return RepoState(
         id_, _named(host, owner, name), path, tier, _ACTIVITIES[activity],
@@ -111,6 +111,7 @@ def read_state(row: Sequence[Any]) -> RepoState:
         )
         if listed or late or fault is not None or releases or here or lacking or lost
         else _NO_RELEASES,
+        home,
     )
     # fmt: on
 
@@ -176,7 +177,7 @@ def read_run(row: Sequence[Any]) -> SyncRun:
     """Return the run in one row of `RUN`; its findings are the mirror's."""
     host, owner, name, id_, mirror_id, trigger, started, stage, *rest = row
     outcome, ended, error, hint, exit_code, retry_after, counts, *rest = rest
-    objects, received, generation, notes, lfs, releases = rest
+    objects, received, generation, notes, lfs, releases, machine = rest
     return SyncRun(
         id=id_,
         mirror_id=mirror_id,
@@ -197,12 +198,14 @@ def read_run(row: Sequence[Any]) -> SyncRun:
         notes=tuple(notes),
         lfs=LfsTally(**lfs) if lfs else LfsTally(),
         releases=ReleaseTally(**releases) if releases else ReleaseTally(),
+        machine=machine,
     )
 
 
 def run_values(run_: SyncRun) -> dict[str, Any]:
     """Return the columns of a run that its end may change."""
     return {
+        "machine": run_.machine,
         "stage": run_.stage,
         "outcome": run_.outcome,
         "ended": run_.ended,

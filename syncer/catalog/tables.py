@@ -26,6 +26,7 @@ from sqlalchemy import (
 from syncer.catalog import schema
 from syncer.catalog.blob_tables import claim, lfs_object
 from syncer.catalog.columns import Instant, Json, Key, Prose, RefText, Span
+from syncer.catalog.operations_tables import incident
 from syncer.catalog.origin_tables import alias, hint, origin, pin
 from syncer.catalog.release_tables import asset, listing_page, release
 from syncer.catalog.schema import (
@@ -109,6 +110,8 @@ mirror = Table(
     Column("upstream", Text),
     Column("node_id", Prose),
     Column("standing", String(WORD), nullable=False, server_default="normal"),
+    # Where several machines work: the one whose workers alone write its repository.
+    Column("home", String(64)),
     among("standing", Standing),
     among("activity", Activity),
     among("outcome", Outcome),
@@ -134,7 +137,7 @@ run = Table(
     Column("started", Instant, nullable=False),
     Column("stage", String(WORD), nullable=False),
     Column("outcome", String(WORD)),
-    Column("ended", Instant),
+    Column("ended", Instant, index=True),
     Column("error", Prose),
     Column("hint", Prose),
     Column("exit_code", Integer, nullable=False),
@@ -146,6 +149,7 @@ run = Table(
     Column("notes", Json, nullable=False),
     Column("lfs", Json),
     Column("releases", Json),
+    Column("machine", String(64)),
     among("trigger", Trigger),
     among("stage", Stage),
     among("outcome", Outcome),
@@ -242,7 +246,7 @@ audit_event = Table(
     "audit_event",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("at", Instant, nullable=False),
+    Column("at", Instant, nullable=False, index=True),
     Column("actor", Prose, nullable=False),
     Column("action", Prose, nullable=False),
     Column("subject", Prose, nullable=False),
@@ -254,5 +258,5 @@ audit_event = Table(
 OWNED = (
     *(claim, lfs_object, intent, ref_change, lag_sample, finding),
     *(accepted_object, run, listing_page, asset, release),
-    *(alias, hint, origin, pin),
+    *(alias, hint, origin, pin, incident),
 )

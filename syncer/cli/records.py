@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from syncer import freshness
 from syncer.cli.session import unknown
 from syncer.errors import UnknownMirror
-from syncer.model.lfs import LfsCounts
-from syncer.model.mirrors import Activity, RepoState
-from syncer.model.releases import ReleaseState
+from syncer.model.mirrors import Activity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from syncer.config import Config
+    from syncer.model.mirrors import RepoState
     from syncer.model.names import RepoName
-    from syncer.ports import BlobIndex, Catalog, ReleaseIndex
+    from syncer.ports import BlobIndex, Catalog, Operations, ReleaseIndex
     from syncer.schedule.lag import Freshness
 
 
@@ -33,21 +33,12 @@ class Records:
     index: Callable[[], BlobIndex]
     #: What is known of releases, and of who a repository is; likewise.
     releases: Callable[[], ReleaseIndex]
+    #: What operators are told; likewise.
+    operations: Callable[[], Operations]
 
     def states(self) -> list[RepoState]:
         """Return every configured mirror by name, also one never heard of."""
-        known = {s.name.identity: s for s in self.catalog.states()}
-        found = []
-        for repo in self.config.repo:
-            state = known.get(repo.name.identity)
-            if state is None:
-                state = RepoState(0, repo.name, repo.name.path, repo.tier)
-            # What is not mirrored any more asks nothing of a person.
-            lfs = state.lfs if repo.lfs else LfsCounts()
-            releases = state.releases if repo.has_releases else ReleaseState()
-            known_as = replace(state, name=repo.name, tier=repo.tier)
-            found.append(replace(known_as, lfs=lfs, releases=releases))
-        return sorted(found, key=lambda state: state.name.identity)
+        return freshness.configured(self.config, self.catalog.states())
 
     def state(self, name: RepoName) -> RepoState:
         """Return one mirror, also one that is no longer configured.
@@ -69,20 +60,12 @@ class Records:
 
     def freshness(self) -> list[Freshness]:
         """Return how fresh each configured mirror is, by name."""
-        from syncer.schedule.lag import freshness
-
-        tiers, now = self.config.tier, self.now
-        return [
-            freshness(state, tiers[state.tier], now, releases=self.has_releases(state))
-            for state in self.states()
-        ]
+        return freshness.fresh(self.config, self.states(), self.now)
 
     def has_releases(self, state: RepoState) -> bool:
         """Return whether a mirror's releases are mirrored, too."""
-        off = state.name.identity in self._without_releases
-        return not off and self.config.has_api(state.name.host)
+        return self._listing(state)
 
     @cached_property
-    def _without_releases(self) -> frozenset[str]:
-        repos = self.config.repo
-        return frozenset(r.name.identity for r in repos if not r.has_releases)
+    def _listing(self) -> Callable[[RepoState], bool]:
+        return freshness.listing(self.config)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from syncer.config import Config
     from syncer.model.names import RepoName
     from syncer.model.runs import AuditEvent
-    from syncer.ports import BlobIndex, ReleaseIndex
+    from syncer.ports import BlobIndex, Operations, ReleaseIndex
 
 
 class Session:
@@ -83,12 +83,18 @@ class Session:
 
             return SqlReleaseIndex(engine)
 
+        def operations() -> Operations:
+            from syncer.catalog.operations import SqlOperations
+
+            return SqlOperations(engine)
+
         engine = connect(config.catalog_url)
         with closing(SqlCatalog(engine)) as catalog:
             check_schema(engine)
             if config.owner:
                 config = config.with_owned(releases())
-            yield Records(config, catalog, datetime.now(UTC), index, releases)
+            now = datetime.now(UTC)
+            yield Records(config, catalog, now, index, releases, operations)
 
     @contextmanager
     def app(

@@ -125,6 +125,13 @@ class RepoState:
     node_id: str | None = None
     standing: Standing = Standing.NORMAL
     releases: ReleaseState = field(default_factory=ReleaseState)
+    #: The machine that keeps its repository, where several work.
+    home: str | None = None
+
+    @property
+    def stored(self) -> int:
+        """Bytes that it needs: git, LFS objects and assets."""
+        return self.size + self.lfs.size + self.releases.counts.size
 
     @property
     def source(self) -> RepoName:
@@ -142,3 +149,5 @@ class Selection:
     #: Publish nothing while upstream does not give every LFS object.
     hold_missing: bool = False
     releases: ReleaseSelection = field(default_factory=ReleaseSelection)
+    #: Publish nothing that makes it larger than this, git, LFS and assets together.
+    max_size: int | None = None

@@ -190,6 +190,8 @@ class SyncRun:
     notes: tuple[str, ...] = ()
     lfs: LfsTally = field(default_factory=LfsTally)
     releases: ReleaseTally = field(default_factory=ReleaseTally)
+    #: The machine it took place on, where several work.
+    machine: str | None = None
 
     def reached(self, stage: Stage) -> SyncRun:
         """Return the run one stage further."""

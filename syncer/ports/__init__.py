@@ -11,6 +11,7 @@ from syncer.ports.blobs import BlobStore, BlobWriter, UploadLog
 from syncer.ports.catalog import Catalog, ProbeLog
 from syncer.ports.index import BlobIndex
 from syncer.ports.lfs import LfsSource
+from syncer.ports.operations import Operations
 from syncer.ports.releases import ReleaseIndex
 from syncer.ports.sinks import ProgressSink
 from syncer.ports.store import BareRepository, GitStore
@@ -29,6 +30,7 @@ __all__ = [
     "ForgeApi",
     "GitStore",
     "LfsSource",
+    "Operations",
     "PackSource",
     "ProbeLog",
     "ProgressSink",

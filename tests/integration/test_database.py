@@ -85,8 +85,8 @@ _NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade():
@@ -299,12 +299,12 @@ class TestSchema:
 
     def test_an_upgraded_catalog_fits(self, url: str, engine: Engine) -> None:
         """What autogenerate would change is nothing."""
-        assert database.upgrade(url) == "the catalog went from nothing to 0004"
+        assert database.upgrade(url) == "the catalog went from nothing to 0005"
         database.check_schema(engine)
 
-        assert database.current(engine) == database.head() == "0004"
+        assert database.current(engine) == database.head() == "0005"
         assert database.check_models(url) == []
-        assert database.upgrade(url) == "the catalog is up to date (0004)"
+        assert database.upgrade(url) == "the catalog is up to date (0005)"
 
     def test_a_difference_is_found(self, url: str, engine: Engine) -> None:
         """The check that finds nothing would have found something."""
@@ -336,7 +336,7 @@ class TestSchema:
         with pytest.raises(SchemaOutdated) as caught:
             database.check_schema(engine)
         assert caught.value.hint == "run `syncer db upgrade`"
-        assert database.upgrade(url) == "the catalog went from 0004 to 0005"
+        assert database.upgrade(url) == "the catalog went from 0005 to 0006"
         database.check_schema(engine)
 
     def test_a_newer_catalog_is_left_alone(self, url: str, engine: Engine) -> None:
@@ -379,7 +379,7 @@ class TestMigrations:
         self, url: str, first_release: Engine
     ) -> None:
         """Its runs, their intents and what is held are read as they were."""
-        assert database.upgrade(url) == "the catalog went from 0001 to 0004"
+        assert database.upgrade(url) == "the catalog went from 0001 to 0005"
 
         catalog = SqlCatalog(first_release)
         (state,) = catalog.states()
@@ -477,7 +477,7 @@ class TestMigrations:
         with pytest.raises(KeyboardInterrupt):
             database.upgrade(url)
 
-        assert database.current(engine) == "0004"
+        assert database.current(engine) == "0005"
         assert not inspect(engine).has_table("half")
         next_migration.write_text(_NEXT.format(rest=""))
         database.upgrade(url)
@@ -489,8 +489,8 @@ class TestMigrations:
             told = sorted(pool.map(database.upgrade, [url] * 4))
 
         assert told == [
-            *["the catalog is up to date (0004)"] * 3,
-            "the catalog went from nothing to 0004",
+            *["the catalog is up to date (0005)"] * 3,
+            "the catalog went from nothing to 0005",
         ]
 
     def test_waiting_for_a_migration_ends(

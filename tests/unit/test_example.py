@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from syncer.alerting import Alert
 from syncer.config import load
 from syncer.endpoints import GITHUB_API, S3, Host
+from syncer.listening import DEFAULT_LISTEN, Web
 from syncer.settings import DEFAULT_TIERS, Config, S3Place, Syncer, Tier
 from syncer.wanted import Owner, Repo, Wanted
 
@@ -28,14 +30,19 @@ IDEAS = {
     "catalog",
     "downloads",
     "endpoint",
+    "host",
     "keep",
     "known_hosts",
     "max_asset",
+    "max_size",
     "proxy",
     "public_endpoint",
     "secret_key_file",
     "ssh_key",
+    "repeat",
     "token_file",
+    "url",
+    "url_file",
 }
 
 
@@ -58,12 +65,18 @@ def test_the_example_is_a_configuration() -> None:
 def test_what_the_example_comments_out_is_the_default(uncommented: Config) -> None:
     """A reader may trust the values."""
     github = uncommented.host["github.com"]
-    apart = IDEAS - {"keep"} | {"s3"}
+    apart = IDEAS - {"keep"} | {"s3", "web"}
     assert uncommented.syncer.model_dump(exclude=apart) == (
         Syncer().model_dump(exclude=apart) | {"data": Path("./mirror")}
     )
     store = uncommented.syncer.s3
     assert store.model_dump(exclude=IDEAS) == S3().model_dump(exclude=IDEAS)
+    face = uncommented.syncer.web
+    assert face.model_dump(exclude=IDEAS) == (
+        Web(listen=DEFAULT_LISTEN).model_dump(exclude=IDEAS)
+    )
+    usual_alert = Alert(name="ops").model_dump(exclude=IDEAS)
+    assert uncommented.alert[0].model_dump(exclude=IDEAS) == usual_alert
     ours = {"git": "https://github.com", "api": GITHUB_API}
     defaults = Host().model_dump(exclude=IDEAS) | ours
     assert github.model_dump(exclude=IDEAS) == defaults
@@ -78,14 +91,17 @@ def test_what_the_example_comments_out_is_the_default(uncommented: Config) -> No
     )
 
 
-@pytest.mark.parametrize("model", [Syncer, S3, Tier, Repo, Owner, Host])
+@pytest.mark.parametrize("model", [Syncer, S3, Web, Tier, Repo, Owner, Host, Alert])
 def test_the_example_shows_every_key(
-    uncommented: Config, model: type[Syncer | S3 | Tier | Repo | Owner | Host]
+    uncommented: Config,
+    model: type[Syncer | S3 | Web | Tier | Repo | Owner | Host | Alert],
 ) -> None:
     """A key that nobody can find is no feature; an owner's may be a repository's."""
     shown = {
         Syncer: uncommented.syncer,
         S3: uncommented.syncer.s3,
+        Web: uncommented.syncer.web,
+        Alert: uncommented.alert[0],
         Tier: uncommented.tier["core"],
         Repo: uncommented.repo[0],
         Owner: uncommented.owner[0],

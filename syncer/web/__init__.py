@@ -1,0 +1,1 @@
+"""The HTTP face: what the catalog knows, for machines and for people."""
