@@ -158,7 +158,7 @@ def records(file: Path, environ: dict[str, str]) -> Records:
     """Return what a command that only reads works with."""
     catalog = FakeCatalog()
     config = load(file, environ)
-    return Records(config, catalog, NOW, _unused, _unused)
+    return Records(config, catalog, NOW, _unused, _unused, _unused)
 
 
 def _unused() -> NoReturn:
