@@ -17,6 +17,7 @@ SyncerError                                                            exit 1
 │   │   └── Gone             it said so often enough, for long enough
 │   ├── Moved                upstream answers from another address
 │   ├── Blocked              upstream may not give it, for legal reasons
+│   ├── TooLarge             a mirror would grow beyond its max_size
 │   ├── AccessDenied         our credentials are not enough            exit 4
 │   ├── ProtocolError        upstream does not speak git as we know it
 │   ├── EgressRefused        an address or host the policy forbids
@@ -138,6 +139,14 @@ class Blocked(PermanentError):
     ) -> None:
         super().__init__(message, hint=hint)
         self.notice = notice
+
+
+class TooLarge(PermanentError):
+    """A mirror would need more bytes than it may; `size` is how many, at least."""
+
+    def __init__(self, message: str, *, size: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.size = size
 
 
 class AccessDenied(PermanentError):

@@ -12,7 +12,14 @@ from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from syncer.errors import Dangerous, IntegrityError, Locked, NoSpace, Unavailable
+from syncer.errors import (
+    Dangerous,
+    IntegrityError,
+    Locked,
+    NoSpace,
+    TooLarge,
+    Unavailable,
+)
 from syncer.model.content import ChangeKind, Finding, Ref, RefSnapshot, expired_keeps
 from syncer.model.runs import Incoming, Progress, Receipt, Recovery
 
@@ -276,6 +283,7 @@ class FakeRepository:
         accepted: Iterable[str] = (),
         progress: ProgressSink | None = None,
         source: PackSource | None = None,
+        room: int | None = None,
     ) -> Incoming:
         """Bring what `target` needs and is not here."""
         del source  # What it would open has no meaning here.
@@ -296,6 +304,9 @@ class FakeRepository:
         kept.quarantine = new
         if progress is not None:
             progress(Progress("receiving objects", len(new), len(new)))
+        if room is not None and 100 * len(new) > room:
+            msg = "what arrived is larger than the room left"
+            raise TooLarge(msg, size=100 * len(new))
         return Incoming(
             got,
             exact=dict(got.refs) == dict(target.refs) and got.head == target.head,

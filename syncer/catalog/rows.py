@@ -165,6 +165,7 @@ def read_held(value: dict[str, Any]) -> Held:
         accepted=value["accepted"],
         missing=tuple(value.get("missing", ())),
         identity=value.get("identity"),
+        size=value.get("size"),
     )
 
 

@@ -11,7 +11,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from syncer.cli.render import duration, size
+from syncer.units import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

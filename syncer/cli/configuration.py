@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncer.cli import options
-from syncer.cli.render import plural, span
+from syncer.cli.render import plural
+from syncer.units import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from syncer.cli.render import counted, duration, plural, printable, size
+from syncer.cli.render import counted, plural, printable
+from syncer.units import duration, size
 
 if TYPE_CHECKING:
     from datetime import datetime

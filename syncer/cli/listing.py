@@ -9,11 +9,11 @@ import click
 
 from syncer.cli import options
 from syncer.cli.editing import edit_file, print_diff
-from syncer.cli.render import span
 from syncer.cli.session import check_tier, event, unknown
 from syncer.cli.verdict import exit_status
 from syncer.errors import ConfigError, PermanentError, UnknownMirror
 from syncer.model.mirrors import Activity
+from syncer.units import span
 
 if TYPE_CHECKING:
     from pathlib import Path

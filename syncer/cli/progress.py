@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from syncer.cli.board import remaining
-from syncer.cli.render import duration, printable, size
+from syncer.cli.render import printable
+from syncer.units import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from syncer.cli.render import ago, duration, plural, printable, size, table
+from syncer.cli.render import ago, plural, printable, table
 from syncer.errors import PermanentError
 from syncer.model.releases import AssetState, Proof
+from syncer.units import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -15,18 +15,16 @@ import click
 from syncer.model.content import ChangeKind
 from syncer.model.lfs import LfsCounts
 from syncer.model.runs import Outcome, Word
+from syncer.units import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from syncer.model.counts import Counts, Tally
     from syncer.model.releases import ReleaseTally
     from syncer.model.runs import SyncRun
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-_STEP = 1024
 _COLORS = {
     "OK": "green",
     "NEW": "cyan",
@@ -51,42 +49,6 @@ _KINDS = {
     ChangeKind.REWOUND: "rewound",
     ChangeKind.DELETED: "deleted",
 }
-
-
-def duration(value: timedelta | None) -> str:
-    """Return a time as `0.4s`, `12s`, `3m02s`, `1h05m` or `2d03h`."""
-    if value is None:
-        return "-"
-    exact = max(0.0, value.total_seconds())
-    if 0 < exact < 1:
-        return f"{exact:.1f}s"
-    seconds = int(exact)
-    if seconds < _MINUTE:
-        return f"{seconds}s"
-    if seconds < _HOUR:
-        return f"{seconds // _MINUTE}m{seconds % _MINUTE:02}s"
-    if seconds < _DAY:
-        return f"{seconds // _HOUR}h{seconds % _HOUR // _MINUTE:02}m"
-    return f"{seconds // _DAY}d{seconds % _DAY // _HOUR:02}h"
-
-
-def span(value: timedelta) -> str:
-    """Return a time as the configuration writes it: `15m`, `1h30m`, `90d`."""
-    left = value.total_seconds()
-    text = ""
-    for unit, length in (("d", _DAY), ("h", _HOUR), ("m", _MINUTE)):
-        count, left = divmod(left, length)
-        text += f"{count:.0f}{unit}" if count else ""
-    return f"{text}{left:g}s" if left or not text else text
-
-
-def size(count: float) -> str:
-    """Return bytes in binary units: `812 B`, `148.2 MiB`."""
-    unit = 0
-    while count >= _STEP and unit < len(_UNITS) - 1:
-        count /= _STEP
-        unit += 1
-    return f"{count:.0f} B" if not unit else f"{count:.1f} {_UNITS[unit]}"
 
 
 def ago(then: datetime | None, now: datetime) -> str:

@@ -13,19 +13,11 @@ import click
 import syncer
 from syncer.cli import allowances, documents, options
 from syncer.cli.remedy import needs_attention, remedy
-from syncer.cli.render import (
-    counted,
-    duration,
-    plural,
-    printable,
-    size,
-    span,
-    stamp,
-    styled,
-)
+from syncer.cli.render import counted, plural, printable, stamp, styled
 from syncer.model.lfs import LfsCounts
 from syncer.model.releases import ReleaseCounts
 from syncer.model.runs import Word
+from syncer.units import duration, size, span
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from syncer.cli import documents, options
-from syncer.cli.render import duration, plural, received, size, stamp
+from syncer.cli.render import plural, received, stamp
 from syncer.cli.session import collect_again, configured
 from syncer.cli.verdict import PARTIAL, exit_status
 from syncer.model.mirrors import Activity
 from syncer.model.runs import Outcome
+from syncer.units import duration, size
 
 if TYPE_CHECKING:
     from syncer.bootstrap import App

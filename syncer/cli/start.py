@@ -14,8 +14,9 @@ import click
 import syncer
 from syncer.cli import options
 from syncer.cli.owner import acting_for, become_owner
-from syncer.cli.render import plural, size, styled
+from syncer.cli.render import plural, styled
 from syncer.errors import ConfigError, NotInitialised, PermanentError, SyncerError
+from syncer.units import size
 
 if TYPE_CHECKING:
     from syncer.cli.output import Output

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncer.cli.render import plural, printable, size, styled
+from syncer.cli.render import plural, printable, styled
 from syncer.model.runs import Word
+from syncer.units import size
 
 if TYPE_CHECKING:
     from syncer.model.care import Damage, VerifyReport

@@ -50,6 +50,11 @@ class BareStore:
         """Return the identity of the published `packed-refs`, None if there is none."""
         return packed_refs.stamp(self._prefix + path)
 
+    def show_refs(self, path: str) -> bytes:
+        """Return what `git show-ref` prints for whoever clones it, without a lease."""
+        with translated("the reading of refs"):
+            return packed_refs.shown(packed_refs.read_bytes(self.path(path)))
+
     @contextmanager
     def lease(
         self, path: str, *, wait: timedelta | None = None

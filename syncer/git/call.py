@@ -40,6 +40,8 @@ class Call:
     on_stderr: Callable[[str], None] | None = None
     #: Gets stdout as it comes, and nobody keeps it: for more than fits in memory.
     on_stdout: Callable[[bytes], object] | None = None
+    #: No file it writes may be larger than this; None: as for all calls.
+    room: int | None = None
     check: bool = True
 
 

@@ -87,7 +87,7 @@ class GitCommand:
                 call.holder.note(None)
         if call.check and process.returncode != 0:
             what = f"git {call.args[0]}"
-            raise failure(what, process.returncode, stderr)
+            raise failure(what, process.returncode, stderr, room=call.room)
         return Completed(process.returncode, stdout, stderr)
 
     def _look_first(self) -> None:
@@ -125,8 +125,9 @@ class GitCommand:
             raise GitFailed(msg, status=-1)
         # The wrapper would kill the process again when it is collected.
         process.proc = None
-        if self._max_file:
-            _limit_files(popen.pid, self._max_file)
+        limits = [size for size in (self._max_file, call.room) if size]
+        if limits:
+            _limit_files(popen.pid, min(limits))
         return popen
 
 

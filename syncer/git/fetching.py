@@ -11,7 +11,7 @@ from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from syncer.durable import make_directories, replace
-from syncer.errors import GitFailed
+from syncer.errors import GitFailed, TooLarge
 from syncer.git import packed_refs
 from syncer.git.command import Call
 from syncer.git.layout import object_count, packs, write_config
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: With more refs than this, only some are offered as haves.
 MAX_TIPS = 256
+#: Files that git may write in any case: its configuration, its lists.
+_LEAST_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Fetcher:
     holder: Holder
     deadline: timedelta
     progress: Callable[[Progress], None] | None = None
+    #: Bytes that a pack may have; None: no limit.
+    room: int | None = None
 
     def clone(
         self, remote: Remote, target: RefSnapshot, scope: Sequence[str]
@@ -60,7 +64,7 @@ class Fetcher:
         if self.layout.checked.exists() and first.is_dir():
             kept = _cloned(first, target, scope, ())
             if kept.exact:
-                return kept
+                return self._fitting(kept)
         self.layout.checked.unlink(missing_ok=True)
         rmtree(first, ignore_errors=True)
         make_directories(self.layout.incoming)
@@ -88,7 +92,7 @@ class Fetcher:
         (first / "description").unlink(missing_ok=True)
         cloned = _cloned(first, target, scope, findings(stderr))
         self._mark_checked()
-        return cloned
+        return self._fitting(cloned)
 
     def by_id(
         self,
@@ -111,13 +115,31 @@ class Fetcher:
         stderr = None
         if source is not None:
             stderr = Receiver(
-                self.git, self.layout, self.holder, self.deadline, self._hear
+                self.git,
+                self.layout,
+                self.holder,
+                self.deadline,
+                self._hear,
+                self._largest,
             ).receive(source, want, tips)
         if stderr is None:
             few = tips if len(published.refs) > MAX_TIPS else []
             stderr = self._fetch(remote(), want, few)
         self._mark_checked()
-        return _arrived(packs(self.layout.quarantine), target, findings(stderr))
+        arrived = _arrived(packs(self.layout.quarantine), target, findings(stderr))
+        return self._fitting(arrived)
+
+    @property
+    def _largest(self) -> int | None:
+        """The bytes that a file may have while it arrives."""
+        return None if self.room is None else max(self.room, _LEAST_FILE)
+
+    def _fitting(self, incoming: Incoming) -> Incoming:
+        """Return what arrived; it is kept in any case, since room may be given."""
+        if self.room is not None and incoming.received > self.room:
+            msg = "what arrived is larger than the room left; nothing was published"
+            raise TooLarge(msg, size=incoming.received)
+        return incoming
 
     def _fetch(self, remote: Remote, want: Sequence[str], tips: Sequence[str]) -> str:
         return self._run(
@@ -163,6 +185,7 @@ class Fetcher:
                 timeout=self.deadline,
                 first_word=FIRST_WORD,
                 on_stderr=self._hear,
+                room=self._largest,
             )
         ).stderr
 

@@ -7,6 +7,7 @@ The format is that of refs/packed-backend.c in git: a header, then per ref
 from __future__ import annotations
 
 import os
+import re
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OID = 40
+# A ref that consumers see, as a line; C code goes over files of any size.
+_SHOWN = re.compile(rb"^[0-9a-f]{40} (?!refs/syncer/)[^\n]+\n", re.MULTILINE)
 
 
 def parse(data: bytes) -> dict[str, Ref]:
@@ -40,6 +43,11 @@ def parse(data: bytes) -> dict[str, Ref]:
             msg = "`packed-refs` is damaged; nothing was changed"
             raise IntegrityError(msg, hint="restore the repository from a copy")
     return refs
+
+
+def shown(data: bytes) -> bytes:
+    """Return the lines of a `packed-refs` that `git show-ref` prints in a clone."""
+    return b"".join(_SHOWN.findall(data))
 
 
 def read(repository: Path) -> RefSnapshot:

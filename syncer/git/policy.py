@@ -22,6 +22,7 @@ from syncer.errors import (
     ProtocolError,
     RateLimited,
     SyncerError,
+    TooLarge,
     Unavailable,
 )
 from syncer.model.content import Finding
@@ -139,8 +140,13 @@ def findings(stderr: str) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda f: (f.oid, f.check)))
 
 
-def failure(what: str, status: int, stderr: str) -> SyncerError:
-    """Translate a failed git command into the error that decides what follows."""
+def failure(
+    what: str, status: int, stderr: str, *, room: int | None = None
+) -> SyncerError:
+    """Translate a failed git command into the error that decides what follows.
+
+    With `room` the files that it wrote were limited to so many bytes.
+    """
     lines = [printable(line) for line in stderr.splitlines()]
     for line in lines:
         refused = _REFUSED.match(line)
@@ -152,6 +158,9 @@ def failure(what: str, status: int, stderr: str) -> SyncerError:
     if "Host key verification failed" in stderr:
         msg = f"Host key verification failed: {_WRONG_HOST}"
         return AccessDenied(msg, hint="put the host's key into its `known_hosts` file")
+    if room is not None and _is_too_large(status, stderr):
+        msg = f"{what}: it is larger than the room left; nothing was published"
+        return TooLarge(msg, size=room + 1)
     said = f"{what}: {_said(lines)}; published refs are unchanged"
     return _storage_failure(what, status, stderr) or _by_words(said, status, stderr)
 
@@ -168,11 +177,15 @@ def _dangerous(refused: re.Match[str]) -> Dangerous:
 def _storage_failure(what: str, status: int, stderr: str) -> SyncerError | None:
     if "No space left on device" in stderr or "Disk quota exceeded" in stderr:
         return NoSpace(f"{what}: the disk is full; published refs are unchanged")
-    # SIGXFSZ ends git itself, or its index-pack, which then says so.
-    if "File too large" in stderr or -status == signal.SIGXFSZ:
+    if _is_too_large(status, stderr):
         msg = f"{what}: a file would be larger than `max_file`; nothing was published"
         return GitFailed(msg, status=status, stderr=stderr)
     return None
+
+
+def _is_too_large(status: int, stderr: str) -> bool:
+    # SIGXFSZ ends git itself, or its index-pack, which then says so.
+    return "File too large" in stderr or -status == signal.SIGXFSZ
 
 
 def _by_words(said: str, status: int, stderr: str) -> SyncerError:

@@ -38,6 +38,8 @@ class Receiver:
     holder: Holder
     deadline: timedelta
     hear: Callable[[str], None]
+    #: Bytes that a pack may have; None: no limit.
+    room: int | None = None
 
     def receive(
         self, source: PackSource, want: Sequence[str], have: Sequence[str]
@@ -77,6 +79,7 @@ class Receiver:
                 holder=self.holder,
                 timeout=self.deadline,
                 on_stderr=self.hear,
+                room=self.room,
             )
         ).stderr
 

@@ -108,10 +108,12 @@ class Repository:
         accepted: Iterable[str] = (),
         progress: Callable[[Progress], None] | None = None,
         source: PackSource | None = None,
+        room: int | None = None,
     ) -> Incoming:
         """Bring every object that `target` needs into the quarantine."""
+        deadline = self._limits.deadline
         fetcher = Fetcher(
-            self._git, self._layout, self._lease, self._limits.deadline, progress
+            self._git, self._layout, self._lease, deadline, progress, room
         )
         try:
             with translated("the fetch"):

@@ -65,7 +65,8 @@ class Held:
     `deletions` are the refs whose disappearance tripped the guard; `oid` is an
     object that fsck refused; `missing` are LFS objects that upstream does not
     give, where the configuration wants them all; `identity` is the id of another
-    repository that has the name now.
+    repository that has the name now; `size` is what the mirror would come to, in
+    bytes.
     """
 
     reason: str
@@ -75,6 +76,7 @@ class Held:
     accepted: bool = False
     missing: tuple[str, ...] = ()
     identity: int | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class BareRepository(Protocol):
         accepted: Iterable[str] = (),
         progress: ProgressSink | None = None,
         source: PackSource | None = None,
+        room: int | None = None,
     ) -> Incoming:
         """Bring every object that `target` needs into the quarantine.
 
@@ -46,8 +47,11 @@ class BareRepository(Protocol):
         all that `scope` covers, which may be newer than `target`.  Later
         ones take the pack from `source` where that can be had, else by git.
 
+        What arrives has at most `room` bytes.
+
         Raises:
             Dangerous: fsck refuses an object that is not in `accepted`.
+            TooLarge: it has more; `size` is how many, or more than there is room.
         """
 
     def classify(
@@ -116,6 +120,13 @@ class GitStore(Protocol):
 
     def stamp(self, path: str) -> str | None:
         """Return the identity of the published `packed-refs`, None if there is none."""
+
+    def show_refs(self, path: str) -> bytes:
+        """Return what `git show-ref` prints for whoever clones it, without a lease.
+
+        A line for each ref, by name; empty when there is none, or no repository.
+        Refs that we keep for ourselves are not among them.
+        """
 
     def lease(
         self, path: str, *, wait: timedelta | None = None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from syncer.errors import Interrupted, SyncerError
+from syncer.errors import Interrupted, SyncerError, TooLarge
 from syncer.model.content import RefSnapshot, diff, keep_lost
 from syncer.model.runs import Incoming, Intent, Outcome, Stage
 from syncer.sync import guard
@@ -18,12 +18,13 @@ from syncer.sync.endings import Endings
 from syncer.sync.lfs import LfsResult, LfsStage, hold, is_owed, is_whole
 from syncer.sync.record import counts, notes, settle, tell
 from syncer.sync.releases import ReleaseResult, ReleaseStage, are_whole
+from syncer.sync.sizes import Quota, quota_of
+from syncer.sync.sizes import hold as hold_size
+from syncer.sync.snapshots import beside, guess_head, oids, unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
-    from syncer.model.content import Ref, RefChange
     from syncer.model.mirrors import Held, RepoState, Selection
     from syncer.model.runs import Probe, SyncRun, Visit
     from syncer.ports import BareRepository, ProgressSink
@@ -52,6 +53,8 @@ class Attempt:
         #: What was done for releases, and why that was not possible.
         self._releases = ReleaseResult()
         self._unlisted: SyncerError | None = None
+        #: How much more it may have.
+        self._quota = Quota(0, None)
 
     def run(self, repository: BareRepository, visit: Visit) -> SyncRun:
         """Bring a mirror to what a visit saw; `visit` has a probe."""
@@ -62,9 +65,20 @@ class Attempt:
         state = world.catalog.state(run.name)
         if settle(world, repository, state, world.catalog.intent(state.id)):
             state = world.catalog.state(run.name)
+        self._quota = quota_of(state, self._selection)
+        try:
+            return self._bring(repository, state, visit, probe)
+        except TooLarge as exc:
+            return self._hold(hold_size(exc, state.held, world.clock.now()))
+
+    def _bring(
+        self, repository: BareRepository, state: RepoState, visit: Visit, probe: Probe
+    ) -> SyncRun:
+        """Bring what is new; raises `TooLarge` once a run is open."""
+        world = self._world
         published, target = repository.published(), probe.read()
         if not probe.symref_known:
-            target = replace(target, head=_guess_head(published, target))
+            target = replace(target, head=guess_head(published, target))
         if self._is_published(state, published, target):
             return self._catch_up(repository, state, published, visit, probe)
         self._open(state, observed=probe.started)
@@ -73,6 +87,7 @@ class Attempt:
         )
         if held is not None:
             return self._hold(held)
+        self._foresee(state)
         incoming = self._fetch(repository, state, target)
         held = self._transfer(repository, state, incoming)
         held = held or self._bring_releases(state, visit)
@@ -133,8 +148,10 @@ class Attempt:
             return None
         self.current = self.current.reached(Stage.TRANSFER)
         try:
-            self._releases = done = self._release_stage.run(state, visit.listing)
-        except Interrupted:
+            self._releases = done = self._release_stage.run(
+                state, visit.listing, self._quota
+            )
+        except (Interrupted, TooLarge):
             raise
         except SyncerError as exc:
             self._unlisted = exc
@@ -159,7 +176,8 @@ class Attempt:
                 self._world.index.mark_scanned(state.id, None)
             return None
         self.current = self.current.reached(Stage.TRANSFER)
-        self._lfs = done = self._stage.run(repository, state, incoming)
+        self._lfs = done = self._stage.run(repository, state, incoming, self._quota)
+        self._quota = done.quota
         self.current = replace(self.current, lfs=done.tally, notes=done.notes)
         if not self._selection.hold_missing:
             return None
@@ -180,7 +198,7 @@ class Attempt:
             state.generation > 0
             and self._world.store.stamp(state.path) is not None
             and same_head
-            and _oids(published) == _oids(target)
+            and oids(published) == oids(target)
         )
 
     def _open(self, state: RepoState, *, observed: datetime | None) -> None:
@@ -202,17 +220,32 @@ class Attempt:
         self._world.catalog.close_run(run, held=held)
         return run
 
+    def _foresee(self, state: RepoState) -> None:
+        """Refuse a first mirror that upstream itself says is too large."""
+        if state.generation > 0 or self._quota.limit is None:
+            return
+        facts = self._world.releases.origin(state.id).facts
+        if facts is not None:
+            self._quota.with_more(facts.size)
+
     def _fetch(
         self, repository: BareRepository, state: RepoState, target: RefSnapshot
     ) -> Incoming:
-        incoming = repository.fetch(
-            state.source,
-            target,
-            scope=self._selection.refs,
-            accepted=self._world.catalog.accepted_objects(state.id),
-            progress=self._progress,
-            source=partial(self._world.forge.pack, state.source),
-        )
+        try:
+            incoming = repository.fetch(
+                state.source,
+                target,
+                scope=self._selection.refs,
+                accepted=self._world.catalog.accepted_objects(state.id),
+                progress=self._progress,
+                source=partial(self._world.forge.pack, state.source),
+                room=self._quota.left,
+            )
+        except TooLarge as exc:
+            # How large it is nobody knows; only that it is larger than there is room.
+            self._quota.with_more(exc.size)
+            raise
+        self._quota = self._quota.with_more(incoming.received)
         self.current = replace(
             self.current,
             objects=incoming.objects,
@@ -234,15 +267,15 @@ class Attempt:
             incoming, diff(published.upstream, incoming.target.refs)
         )
         peeled = repository.peel(incoming, changes)
-        refs = _unheard(published, peeled, changes)
+        refs = unheard(published, peeled, changes)
         kept = keep_lost(published.kept, changes, world.clock.now().date().isoformat())
         target = RefSnapshot({**kept, **refs}, peeled.head or published.head)
-        beside = _beside(published, target)
+        both = beside(published, target)
         intent = Intent(
             run_id=self.current.id,
             mirror_id=state.id,
             old=published.fingerprint,
-            beside=None if beside is None else beside.fingerprint,
+            beside=None if both is None else both.fingerprint,
             new=target.fingerprint,
             head=target.head,
             changes=() if incoming.first else tuple(changes),
@@ -257,7 +290,7 @@ class Attempt:
         )
         world.catalog.intend(intent)
         self.current = self.current.reached(Stage.PROMOTE)
-        receipt = repository.promote(incoming, beside=beside, target=target)
+        receipt = repository.promote(incoming, beside=both, target=target)
         self.current = self.current.reached(Stage.RECORD)
         self._stage.give_up(state, self._lfs)
         run = replace(
@@ -276,42 +309,3 @@ class Attempt:
             ended=self._world.clock.now(),
             generation=generation,
         )
-
-
-def _oids(snapshot: RefSnapshot) -> dict[str, str]:
-    return {name: ref.oid for name, ref in snapshot.upstream.items()}
-
-
-def _unheard(
-    published: RefSnapshot, peeled: RefSnapshot, changes: Iterable[RefChange]
-) -> dict[str, Ref]:
-    """Return the new refs; what stayed peels to what we found ourselves, then.
-
-    Upstream's word for it would be passed on to consumers unchecked.
-    """
-    changed = {change.ref for change in changes}
-    return {
-        name: ref if name in changed else published.refs[name]
-        for name, ref in peeled.refs.items()
-    }
-
-
-def _beside(published: RefSnapshot, target: RefSnapshot) -> RefSnapshot | None:
-    """Return what to publish first when HEAD's branch goes away: both names.
-
-    HEAD is a file of its own; with both branches there, it resolves at every
-    moment of the change.
-    """
-    head = published.head
-    if head is None or head not in published.refs or head in target.refs:
-        return None
-    refs = {**target.refs, head: published.refs[head]}
-    return RefSnapshot(refs, published.head)
-
-
-def _guess_head(published: RefSnapshot, target: RefSnapshot) -> str | None:
-    """Stand in for a server that does not say which branch HEAD names."""
-    if published.head in target.refs:
-        return published.head
-    usual = ("refs/heads/main", "refs/heads/master")
-    return next((name for name in usual if name in target.refs), None)

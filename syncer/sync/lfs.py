@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from syncer.model.lfs import LfsState, LfsTally
 from syncer.model.mirrors import Held
+from syncer.sync.sizes import Quota
 from syncer.sync.transfer import LfsBook, LfsOrigin, TransferJob
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class LfsResult:
     lacking: tuple[LfsObject, ...] = ()
     given_up: tuple[LfsObject, ...] = ()
     notes: tuple[str, ...] = ()
+    #: How much more the mirror may have.
+    quota: Quota = field(default_factory=lambda: Quota(0, None))
 
 
 def is_owed(state: RepoState, now: datetime) -> bool:
@@ -96,9 +99,17 @@ class LfsStage:
         self._progress = progress
 
     def run(
-        self, repository: BareRepository, state: RepoState, incoming: Incoming
+        self,
+        repository: BareRepository,
+        state: RepoState,
+        incoming: Incoming,
+        quota: Quota,
     ) -> LfsResult:
-        """Account for every pointer of what arrived; see `ports.lfs` for errors."""
+        """Account for every pointer of what arrived; see `ports.lfs` for errors.
+
+        Raises:
+            TooLarge: what is wanted is more than there is room; nothing was brought.
+        """
         world = self._world
         everything = incoming.first or state.lfs_scanned is None
         found = repository.pointers(incoming, everything=everything)
@@ -110,10 +121,12 @@ class LfsStage:
         needed = cache(partial(repository.reachable, incoming, asked))
         back = [p for p in _unreached(absent) if p.oid in needed()]
         wanted = self._wanted(state, found, back, now)
+        quota = quota.with_more(sum(pointer.size for pointer in wanted))
         done = self._transfer(repository, state, incoming, wanted)
         if everything:
             world.index.mark_scanned(state.id, now)
-        return self._result(state, done, oids.union(p.oid for p in back), needed)
+        arrived = oids.union(p.oid for p in back)
+        return replace(self._result(state, done, arrived, needed), quota=quota)
 
     def _transfer(
         self,

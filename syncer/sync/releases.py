@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from syncer.model.selection import ReleaseSelection
     from syncer.ports import ProgressSink
     from syncer.sync.arrivals import Brought
+    from syncer.sync.sizes import Quota
     from syncer.sync.transfer import TransferResult
     from syncer.sync.world import World
 
@@ -157,11 +158,11 @@ class ReleaseStage:
         self._world = world
         self._progress = progress
 
-    def run(self, state: RepoState, listing: Listing) -> ReleaseResult:
+    def run(self, state: RepoState, listing: Listing, quota: Quota) -> ReleaseResult:
         """Account for every release and asset that upstream shows.
 
         Claims what is brought until the run ends.  Raises as `Transfers.run` and
-        `ForgeApi` do; nothing is published then.
+        `ForgeApi` do, and `TooLarge`; nothing is published then.
         """
         world, now = self._world, self._world.clock.now()
         selection = world.selection(state.name).releases
@@ -173,6 +174,7 @@ class ReleaseStage:
             return ReleaseResult(held=held)
         gone = self._confirmed(state, lost, accepted=is_mass(len(lost), shown_before))
         drafted = plan(stored, listing.releases, gone, selection, now)
+        quota.with_more(sum(asset.size for _, asset in drafted.wanted))
         found, result = self._bring(state, drafted, stored)
         ended = self._sound(settled(drafted.records, found, now), now)
         records = Attestations(world, state).add(ended)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from syncer.errors import Dangerous, IntegrityError, Locked, Unavailable
+from syncer.errors import (
+    Dangerous,
+    IntegrityError,
+    Locked,
+    TooLarge,
+    Unavailable,
+)
 from syncer.model.content import (
     DEFAULT_SCOPE,
     ChangeKind,
@@ -248,6 +254,21 @@ class GitStoreContract:
             )
 
         assert list(incoming.target.refs) == [MAIN]
+
+    def test_what_is_larger_than_there_is_room_is_refused(
+        self, store: GitStore, upstream: Upstream
+    ) -> None:
+        """A first mirror and a later one; with more room it is brought."""
+        for room in (1 << 20, None):
+            upstream.commit()
+            with store.lease(PATH) as repository:
+                shown = upstream.snapshot()
+                with pytest.raises(TooLarge) as caught:
+                    repository.fetch(NAME, shown, scope=DEFAULT_SCOPE, room=1)
+                assert caught.value.size > 1
+                incoming = repository.fetch(NAME, shown, scope=DEFAULT_SCOPE, room=room)
+                repository.promote(incoming, beside=None, target=shown)
+                assert repository.published() == shown
 
     def test_changes_are_told_apart(self, store: GitStore, upstream: Upstream) -> None:
         """Created, moved, rewound and deleted; a moved tag is only moved."""

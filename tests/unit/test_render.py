@@ -16,13 +16,10 @@ from syncer.cli.render import (
     ago,
     changes,
     counted,
-    duration,
     moved,
     plural,
     printable,
     run_lines,
-    size,
-    span,
     stamp,
     summary,
     table,
@@ -33,7 +30,7 @@ from syncer.model.lfs import LfsCounts, LfsTally
 from syncer.model.mirrors import RepoState
 from syncer.model.names import RepoName
 from syncer.model.runs import Outcome, Progress, SyncRun, Trigger, Word
-from syncer.units import parse_duration
+from syncer.units import duration, parse_duration, size, span
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 NAME = RepoName.parse("acme/widget")
