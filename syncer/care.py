@@ -1,7 +1,8 @@
 """What the daemon looks after by itself: packs that pile up, blobs nobody needs.
 
     nothing is due? ──> one mirror's packs put in order, what has expired dropped
-    a day has passed ──> one sweep of the blob store, whatever else is due
+    a day has passed ──> one sweep of the blob store, whatever else is due, and what
+                         is too old in the catalog dropped
 
 One thing at a time, in a thread of its own.  What was done when is not stored: a
 restart begins anew, and the first sweep waits an hour, so that a daemon that is
@@ -87,6 +88,7 @@ class Care:
         self.thread.start()
 
     def _sweep(self, app: App) -> None:
+        prune(app)
         if not sweep_blobs(app):
             self._next_sweep = self._monotonic() + FIRST_SWEEP
 
@@ -131,3 +133,16 @@ def sweep_blobs(app: App) -> bool:
         }
         log.info("blobs swept", extra=counted)
     return True
+
+
+def prune(app: App) -> None:
+    """Drop what the catalog has kept for long enough."""
+    now, kept = app.clock.now(), app.config.syncer
+    try:
+        dropped = app.operations.prune(now - kept.history, now - kept.audit)
+    except SyncerError as exc:
+        extra = {"error": str(exc), "hint": exc.hint}
+        log.warning("dropping old records failed; it is tried again", extra=extra)
+        return
+    if any(dropped.values()):
+        log.info("old records dropped", extra=dropped)

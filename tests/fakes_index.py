@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from syncer.catalog import transitions
+from syncer.catalog import counting, transitions
 from syncer.errors import PermanentError
 from syncer.model.blobs import REMOVAL, Blob, StoredBlob, Upload, check_digest
 from syncer.model.lfs import LfsCounts, LfsState
@@ -157,6 +157,7 @@ class FakeBlobIndex:
             old = self._blobs.get(digest)
             if old is not None and old.damaged is None:
                 self._blobs[digest] = replace(old, damaged=at)
+                self._catalog.past.add(counting.DAMAGE)
             owners = self._turn(digest, LfsState.DAMAGED, at, reason)
 
             def turned(_: ReleaseRecord, each: AssetRecord) -> AssetRecord:

@@ -30,6 +30,7 @@ def upgrade() -> None:
     op.add_column("run", sa.Column("machine", sa.String(64)))
     op.create_index(op.f("ix_run_ended"), "run", ["ended"])
     op.create_index(op.f("ix_audit_event_at"), "audit_event", ["at"])
+    _count()
 
 
 def downgrade() -> None:
@@ -138,3 +139,74 @@ def _create_counter() -> None:
         _primary("counter", "name", "label"),
         _check("counter", "value", "value >= 0"),
     )
+
+
+_BOUNDS = (1, 5, 15, 60, 300, 900, 3600, 21_600)
+# exit codes of `Interrupted` and `Locked`
+_ENDED = "CASE exit_code WHEN 130 THEN 'interrupted' WHEN 11 THEN 'locked' ELSE {} END"
+_PROBED = """CASE WHEN stage <> 'probing' THEN 'changed'
+    WHEN outcome = 'failed' THEN 'failed' ELSE 'unchanged' END"""
+
+
+def _count() -> None:
+    """Count what is on record: counters begin with it.
+
+    How long a run took whose process died is not known; here it is as long as it
+    was until somebody found out.
+    """
+    took, lag = _seconds("started", "ended"), _seconds("observed", "published")
+    for name, label, amount in (
+        ("syncs", _ENDED.format("outcome"), "1"),
+        ("sync_seconds_sum", "''", took),
+        ("sync_seconds_bucket", _bucket(took), "1"),
+        ("bytes", "'git'", "received"),
+        ("bytes", "'lfs'", _member("lfs", "received")),
+        ("bytes", "'assets'", _member("releases", "received")),
+        ("probes", _PROBED, "1"),
+        ("force_pushes", "''", _member("counts", "rewound")),
+        ("mismatches", "'run'", "CASE exit_code WHEN 7 THEN 1 ELSE 0 END"),
+    ):
+        _add(name, label, amount, "run WHERE outcome IS NOT NULL")
+    for name, label, amount in (
+        ("lag_seconds_sum", "component", lag),
+        ("lag_seconds_bucket", f"component || '/' || {_bucket(lag)}", "1"),
+    ):
+        _add(name, label, amount, "lag_sample")
+    stored = "blob WHERE damaged IS NULL AND removing IS NULL"
+    _add("blob_bytes", "''", "size", stored)
+
+
+def _add(name: str, label: str, amount: str, rows: str) -> None:
+    """Store the sums of an expression by another, but for those that are nothing."""
+    op.execute(
+        f"INSERT INTO counter (name, label, value) SELECT '{name}', label, sum(amount)"  # noqa: S608 - nobody's input
+        f" FROM (SELECT {label} AS label, {amount} AS amount FROM {rows}) AS counted"
+        " GROUP BY label HAVING sum(amount) > 0"
+    )
+
+
+def _seconds(start: str, end: str) -> str:
+    """Return the expression for what lies between two instants; never less than 0."""
+    if _is_sqlite():
+        seconds = f"(julianday({end}) - julianday({start})) * 86400"
+    else:
+        seconds = f"CAST(extract(epoch FROM {end} - {start}) AS double precision)"
+    return f"CASE WHEN {end} > {start} THEN {seconds} ELSE 0 END"
+
+
+def _bucket(seconds: str) -> str:
+    """Return the expression for the first bucket that has room for a duration."""
+    # What `julianday` is off by must not push an even duration into the next one.
+    fits = (f"WHEN {seconds} < {bound}.0005 THEN '{bound}'" for bound in _BOUNDS)
+    return f"CASE {' '.join(fits)} ELSE '+Inf' END"
+
+
+def _member(column: str, name: str) -> str:
+    """Return the expression for a number in a column of JSON; nothing for none."""
+    if _is_sqlite():
+        return f"json_extract({column}, '$.{name}')"
+    return f"CAST(CAST({column} AS json) ->> '{name}' AS double precision)"
+
+
+def _is_sqlite() -> bool:
+    return op.get_context().dialect.name == "sqlite"

@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from syncer.catalog import weights
 from syncer.catalog.blob_tables import blob, lfs_object, upload
 from syncer.catalog.blob_tables import claim as claims
 from syncer.catalog.bulk import Among, change, insert, rows
@@ -124,7 +125,9 @@ def stored(conn: Connection, found: Iterable[StoredBlob]) -> dict[str, datetime]
         },
     )
     if by_digest:
-        conn.execute(kept, [_values(by_digest[digest]) for digest in sorted(by_digest)])
+        rows_ = [_values(by_digest[digest]) for digest in sorted(by_digest)]
+        with weights.kept(conn, by_digest):
+            conn.execute(kept, rows_)
     return {digest: by_digest[digest].stored for digest in healed}
 
 
@@ -161,14 +164,19 @@ def verified(
 ) -> dict[str, datetime]:
     """Record that blobs are right; return which it heals, and as of when."""
     healed = {row[0]: at for row in rows(conn, _DAMAGED, digests)}
-    change(conn, _VERIFY, digests, {"at": at})
+    with weights.kept(conn, digests):
+        change(conn, _VERIFY, digests, {"at": at})
     return healed
 
 
-def damaged(conn: Connection, digest: str, at: datetime) -> None:
-    """Record that a blob is lost or wrong, since when it was first seen to be."""
+def damaged(conn: Connection, digest: str, at: datetime) -> bool:
+    """Record that a blob is lost or wrong, since when it was first seen to be.
+
+    Return whether it was not known to be.
+    """
     sound = update(blob).where(_b.digest == digest, _b.damaged.is_(None))
-    conn.execute(sound.values(damaged=at))
+    with weights.kept(conn, [digest]):
+        return conn.execute(sound.values(damaged=at)).rowcount > 0
 
 
 def condemn(conn: Connection, now: datetime) -> list[Blob]:
@@ -198,7 +206,9 @@ def seize(conn: Connection, before: datetime, now: datetime, limit: int) -> list
         (_b.condemned <= before) & _b.removing.is_(None), _b.removing <= now - REMOVAL
     )
     found = _removable(conn, old, limit)
-    change(conn, _SEIZE, [each.digest for each in found], {"at": now})
+    digests = [each.digest for each in found]
+    with weights.kept(conn, digests):
+        change(conn, _SEIZE, digests, {"at": now})
     return found
 
 

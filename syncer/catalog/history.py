@@ -105,16 +105,21 @@ def add_lag(conn: Connection, sample: LagSample) -> None:
     )
 
 
-def lag_samples(conn: Connection, since: datetime) -> list[LagSample]:
+def lag_samples(
+    conn: Connection, since: datetime, until: datetime | None = None
+) -> list[LagSample]:
     """Return the changes published since an instant, oldest first."""
     c = lag_sample.c
-    found = conn.execute(
+    wanted = (
         select(mirror.c.host, mirror.c.owner, mirror.c.name)
         .add_columns(c.mirror_id, c.component, c.observed, c.published, c.not_before)
         .join_from(lag_sample, mirror)
         .where(c.published >= since)
         .order_by(c.published, c.id)
     )
+    if until is not None:
+        wanted = wanted.where(c.published < until)
+    found = conn.execute(wanted)
     return [
         LagSample(mirror_id, RepoName(host, owner, name), *sample)
         for host, owner, name, mirror_id, *sample in found

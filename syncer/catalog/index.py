@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncer.catalog import assets, blobs, lfs
+from syncer.catalog import assets, blobs, counters, counting, lfs
 from syncer.catalog.transactions import Transactional
 
 if TYPE_CHECKING:
@@ -98,9 +98,12 @@ class SqlBlobIndex(Transactional):
     def damaged(self, digest: str, at: datetime, reason: str) -> int:
         """Record that a blob is lost or wrong; return how many mirrors need it."""
         with self._deciding() as conn:
-            blobs.damaged(conn, digest, at)
+            is_news = blobs.damaged(conn, digest, at)
             owners = lfs.damage(conn, digest, at, reason)
-            return len(owners | assets.damage(conn, digest, at, reason))
+            owners |= assets.damage(conn, digest, at, reason)
+            if is_news:
+                counters.add(conn, counting.DAMAGE)
+            return len(owners)
 
     def condemn(self, now: datetime, *, dry_run: bool = False) -> list[Blob]:
         """Condemn every blob that no mirror needs and no run claims."""

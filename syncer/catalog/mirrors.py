@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, case, delete, insert, select, update
 
-from syncer.catalog import aliases, transitions
+from syncer.catalog import aliases, counters, counting, transitions
 from syncer.catalog.rows import STATE, held_values, read_state, state_values
 from syncer.catalog.tables import OWNED, accepted_object, mirror
 from syncer.errors import PermanentError, UnknownMirror
@@ -35,7 +35,11 @@ _latest = mirror.c.last_attempt.is_(None) | (mirror.c.last_attempt <= _started)
 # back, and what that attempt found is not overwritten.
 _FLUSH = (
     update(mirror)
-    .where(mirror.c.id == bindparam("mirror_id"))
+    .where(
+        mirror.c.id == bindparam("mirror_id"),
+        # Not those that moved meanwhile: elsewhere it may not be true.
+        mirror.c.home.is_not_distinct_from(bindparam("machine")),
+    )
     .values(
         last_attempt=case((_latest, _started), else_=mirror.c.last_attempt),
         last_success=case(
@@ -175,18 +179,26 @@ def accepted_objects(conn: Connection, mirror_id: int) -> list[str]:
     return list(conn.scalars(found))
 
 
-def flush(conn: Connection, results: Sequence[ProbeResult]) -> None:
-    """Store unchanged probes.
+def flush(
+    conn: Connection, results: Sequence[ProbeResult], machine: str | None
+) -> None:
+    """Store unchanged probes of a machine's mirrors.
 
     By id, so that two flushes at once wait for each other instead of
     locking each other out.
     """
     rows = [
-        {"mirror_id": each.mirror_id, "probed": each.started, "listed": each.listed}
+        {
+            "mirror_id": each.mirror_id,
+            "machine": machine,
+            "probed": each.started,
+            "listed": each.listed,
+        }
         for each in sorted(results, key=_by_id)
     ]
     is_listed = any(each.listed is not None for each in results)
     conn.execute(_FLUSH_LISTED if is_listed else _FLUSH, rows)
+    counters.add(conn, counting.flushed(len(rows)))
 
 
 def _by_id(result: ProbeResult) -> tuple[int, datetime]:

@@ -182,7 +182,7 @@ def read_run(row: Sequence[Any]) -> SyncRun:
     return SyncRun(
         id=id_,
         mirror_id=mirror_id,
-        name=RepoName(host, owner, name),
+        name=_named(host, owner, name),
         trigger=Trigger(trigger),
         started=started,
         stage=Stage(stage),

@@ -9,6 +9,8 @@ from sqlalchemy import delete, insert, select, update
 
 from syncer.catalog import (
     blobs,
+    counters,
+    counting,
     history,
     listings,
     mirrors,
@@ -18,11 +20,9 @@ from syncer.catalog import (
 )
 from syncer.catalog.blob_tables import claim
 from syncer.catalog.rows import (
-    RUN,
     STATE,
     intent_values,
     read_intent,
-    read_run,
     read_state,
     run_values,
 )
@@ -39,21 +39,23 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Update
 
     from syncer.model.mirrors import Held, RepoState
-    from syncer.model.names import RepoName
     from syncer.model.origin import Event
     from syncer.model.releases import ReleaseChanges
-    from syncer.model.runs import Intent, Receipt
+    from syncer.model.runs import Intent, LagSample, Receipt
 
 
-def start(
+def start(  # noqa: PLR0913, PLR0917 - all that is known of a run when it begins
     conn: Connection,
     state: RepoState,
     trigger: Trigger,
     started: datetime,
     observed: datetime | None,
+    machine: str | None,
 ) -> int:
     """Insert a run and return its id; with `observed`, start the lag clock."""
-    run = SyncRun(0, state.id, state.name, trigger, started, Stage.FETCH)
+    run = SyncRun(
+        *(0, state.id, state.name, trigger, started, Stage.FETCH), machine=machine
+    )
     if observed is not None:
         since = mirror.c.behind_since
         conn.execute(
@@ -79,6 +81,7 @@ def close(conn: Connection, run: SyncRun, held: Held | None) -> None:
         _end(conn, ended)
     else:
         _insert(conn, ended)
+    counters.add(conn, counting.ended(ended))
 
 
 def intend(conn: Connection, planned: Intent) -> None:
@@ -123,15 +126,14 @@ def finish(
     )
     if not planned.first:
         history.add_changes(conn, planned, done)
-    history.add_lag(conn, transitions.lag_sample(before, "refs", planned, done))
+    samples = [transitions.lag_sample(before, "refs", planned, done)]
     history.add_findings(conn, done)
     mirrors.store(conn, after)
     if planned.releases is not None:
         sound = releases.sound(conn, planned.releases, transitions.ended(run))
-        _release(conn, before, replace(planned.releases, records=sound), done)
-    _tell(conn, planned.events, done)
-    blobs.release(conn, before.id)
-    _end(conn, done)
+        changes = replace(planned.releases, records=sound)
+        samples += _release(conn, before, changes, done)
+    _leave(conn, done, planned.events, samples)
     return done
 
 
@@ -161,28 +163,39 @@ def publish_releases(
     )
     history.add_findings(conn, done)
     mirrors.store(conn, after)
-    _release(conn, before, changes, done)
-    _tell(conn, events, done)
-    blobs.release(conn, before.id)
-    _end(conn, done)
+    _leave(conn, done, events, _release(conn, before, changes, done))
     return done
 
 
 def _release(
     conn: Connection, before: RepoState, changes: ReleaseChanges, done: SyncRun
-) -> None:
-    """Make changes of releases visible, with what they say of the listing."""
+) -> list[LagSample]:
+    """Make changes of releases visible, with what they say of the listing.
+
+    Return how long they were in the making.
+    """
     releases.write(conn, before.id, changes.records)
     sample = transitions.release_sample(before, changes, done)
     if sample is None:
-        return
+        return []
     listings.replace_pages(conn, before.id, changes.pages)
     listings.store(conn, before.id, transitions.listed(before.releases, changes))
-    history.add_lag(conn, sample)
+    return [sample]
 
 
-def _tell(conn: Connection, events: Sequence[Event], done: SyncRun) -> None:
+def _leave(
+    conn: Connection,
+    done: SyncRun,
+    events: Sequence[Event],
+    samples: Sequence[LagSample],
+) -> None:
+    """End a run that published something: told of, measured, and counted at last."""
+    for sample in samples:
+        history.add_lag(conn, sample)
     origins.tell(conn, done.name.short, events, transitions.ended(done))
+    blobs.release(conn, done.mirror_id)
+    _end(conn, done)
+    counters.add(conn, counting.ended(done, samples))
 
 
 def _generation(conn: Connection, planned: Intent) -> int:
@@ -221,21 +234,16 @@ def trigger(conn: Connection, run_id: int) -> Trigger:
     return Trigger(found)
 
 
-def unfinished(conn: Connection) -> list[RepoState]:
-    """Return the mirrors with an open run, an intent or a claim, by name."""
+def unfinished(conn: Connection, machine: str | None) -> list[RepoState]:
+    """Return a machine's mirrors with an open run, an intent or a claim, by name.
+
+    What is open of another machine's may well be at work there.
+    """
     open_runs = select(runs.c.mirror_id).where(runs.c.outcome.is_(None))
     wanted = open_runs.union(select(intents.c.mirror_id), select(claim.c.mirror_id))
-    ordered = STATE.where(mirror.c.id.in_(wanted)).order_by(mirror.c.identity)
+    here = mirror.c.home.is_not_distinct_from(machine)
+    ordered = STATE.where(mirror.c.id.in_(wanted), here).order_by(mirror.c.identity)
     return [read_state(row) for row in conn.execute(ordered)]
-
-
-def latest(conn: Connection, name: RepoName | None, limit: int) -> list[SyncRun]:
-    """Return the latest runs, newest first."""
-    wanted = RUN.order_by(runs.c.id.desc()).limit(limit)
-    if name is not None:
-        mirror_id = mirrors.state(conn, name).id
-        wanted = wanted.where(runs.c.mirror_id == mirror_id)
-    return [read_run(row) for row in conn.execute(wanted)]
 
 
 def _close_intent(conn: Connection, planned: Intent) -> bool:
@@ -273,7 +281,10 @@ def _fail(conn: Connection, which: Update, ended: datetime, reason: str) -> int:
         "error": reason,
         "exit_code": PermanentError.exit_code,
     }
-    return conn.execute(which.where(runs.c.outcome.is_(None)).values(values)).rowcount
+    died = conn.execute(which.where(runs.c.outcome.is_(None)).values(values)).rowcount
+    if died:
+        counters.add(conn, counting.abandoned(died))
+    return died
 
 
 def _of(run_id: int) -> Update:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from syncer.model.origin import Allowance
@@ -42,3 +43,19 @@ class Machine:
     tick: float = 0.0
     #: What APIs last granted it: (host, allowance).
     allowances: tuple[tuple[str, Allowance], ...] = ()
+
+
+def latest_allowances(machines: Iterable[Machine]) -> list[tuple[str, Allowance]]:
+    """Return what each host's API last granted, of what machines were told.
+
+    Of one resource the window that ends last counts, and in that the answer that
+    left least: what remains only falls until the window ends.
+    """
+    latest: dict[tuple[str, str, bool], Allowance] = {}
+    for machine in machines:
+        for host, each in machine.allowances:
+            key = host, each.resource, each.authorised
+            known = latest.setdefault(key, each)
+            if (each.reset, -each.remaining) > (known.reset, -known.remaining):
+                latest[key] = each
+    return [(key[0], latest[key]) for key in sorted(latest)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
@@ -12,9 +13,11 @@ import pytest
 
 from syncer.bootstrap import App, build
 from syncer.care import FIRST_SWEEP, HOUSEKEEPING, SWEEP, Care
-from syncer.errors import Interrupted, Unavailable
+from syncer.errors import CatalogBusy, Interrupted, Unavailable
 from syncer.model.blobs import Blob, StoredBlob, blob_key
 from syncer.model.care import Swept
+from syncer.model.runs import AuditEvent
+from syncer.model.storage import StorageSample, Usage
 from syncer.sync.sweep import BlobSweeper
 from tests.fakes_blobs import digest_for
 from tests.unit.test_bootstrap import TWO, configured
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from syncer.model.mirrors import RepoState
 
 BODY = b"needed by nobody"
+MINUTE = timedelta(minutes=1)
 
 
 class Hours:
@@ -157,6 +161,39 @@ def test_a_sweep_that_fails_is_tried_again_in_an_hour(
     assert did(care, app, idle=True) != ["blobs"]
     clock.seconds += FIRST_SWEEP
     assert did(care, app) == ["blobs"]
+
+
+def test_old_records_are_dropped_with_a_sweep(
+    care: Care, app: App, clock: Hours, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the age that the configuration says, each kind by its own."""
+    caplog.set_level("INFO")
+    now, kept = app.clock.now(), app.config.syncer
+    for age in (kept.audit + MINUTE, kept.audit - MINUTE):
+        app.catalog.audit(AuditEvent(now - age, "tester", "pause", "a/one"))
+    for age in (kept.history + MINUTE, kept.history - MINUTE):
+        sample = StorageSample(now - age, "north", 1, 2, Usage())
+        app.operations.sampled(sample)
+
+    clock.seconds += FIRST_SWEEP
+    care.begin(app, [], idle=False)
+    care.join()
+
+    assert len(app.operations.storage(now - 2 * kept.history)) == 1
+    assert len(app.catalog.audit_events(9)) == 1
+    (told,) = [r for r in caplog.records if r.message == "old records dropped"]
+    assert vars(told)["audit_event"] == vars(told)["storage_sample"] == 1
+
+
+def test_what_cannot_be_dropped_keeps_nothing_back(
+    care: Care, app: App, clock: Hours, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, and the blobs are swept all the same."""
+    clock.seconds += FIRST_SWEEP
+    error = CatalogBusy("the catalog did not take a statement in time")
+    with patch.object(app.operations, "prune", side_effect=error):
+        assert did(care, app) == ["blobs"]
+    assert "dropping old records failed" in caplog.text
 
 
 def nobodys_blob(app: App, data: Path) -> Callable[[], bool]:

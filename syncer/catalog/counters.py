@@ -1,0 +1,54 @@
+"""Statements about counters: added to with what they count, in its transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from syncer.catalog import counting, weights
+from syncer.catalog.operations_tables import counter
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from syncer.catalog.counting import Amounts
+
+_c = counter.c
+_COUNTERS = select(_c.name, _c.label, _c.value).where(_c.name != weights.NAME)
+
+
+def _adding(
+    row: sqlite.Insert | postgresql.Insert,
+) -> sqlite.Insert | postgresql.Insert:
+    more = counter.c.value + row.excluded.value
+    return row.on_conflict_do_update(
+        index_elements=["name", "label"], set_={"value": more}
+    )
+
+
+_ADD = {
+    "sqlite": _adding(sqlite.insert(counter)),
+    "postgresql": _adding(postgresql.insert(counter)),
+}
+
+
+def add(conn: Connection, amounts: Amounts) -> None:
+    """Add to counters, as the last word of a transaction.
+
+    All who end runs change the same few rows, and wait for each other from here to
+    their commits; in one order, so that none waits for one who waits for it.
+    """
+    rows = [
+        {"name": name, "label": label, "value": amounts[name, label]}
+        for name, label in sorted(amounts)
+    ]
+    if rows:
+        conn.execute(_ADD[conn.dialect.name], rows)
+
+
+def known(conn: Connection) -> Amounts:
+    """Return every counter."""
+    found = conn.execute(_COUNTERS)
+    return counting.cumulated({(name, label): value for name, label, value in found})
