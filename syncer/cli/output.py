@@ -41,6 +41,11 @@ class Output:
         """Print one JSON document, its schema first; ASCII suits every reader."""
         self.data(json.dumps({"schema": f"syncer.{schema}/v1", **body}, indent=2))
 
+    def text(self, text: str) -> None:
+        """Print a document that has its own line ends, byte for byte."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
     def say(self, text: str = "") -> None:
         """Tell a person what goes on; not with `-q`."""
         if not self.quiet:

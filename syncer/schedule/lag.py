@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from syncer.model.mirrors import Activity, RepoState
 from syncer.model.runs import Outcome, Word
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncer.model.runs import LagSample
+
+_Value = TypeVar("_Value")
 
 _NONE = timedelta()
 #: What needs a person comes first, what asks for nothing last.
@@ -201,7 +203,7 @@ def delay(sample: LagSample) -> timedelta:
     return max(_NONE, sample.published - sample.observed)
 
 
-def percentile(sorted_values: Sequence[timedelta], share: float) -> timedelta:
+def percentile(sorted_values: Sequence[_Value], share: float) -> _Value:
     """Return the least value that at least `share` of all do not exceed.
 
     The nearest-rank method: always one of the values, which come sorted.
