@@ -155,6 +155,7 @@ def run(ended: SyncRun) -> Document:
         "error": None if ended.error is None else printable(ended.error),
         "hint": ended.hint,
         "exit_code": ended.exit_code,
+        "machine": ended.machine,
         "notes": [printable(note) for note in ended.notes],
     }
 

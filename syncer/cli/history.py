@@ -6,22 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncer.cli import documents, options
-from syncer.cli.render import (
-    ago,
-    duration,
-    received,
-    size,
-    stamp,
-    summary,
-    table,
-    word_of,
-)
+from syncer.cli import documents, instants, options
+from syncer.cli.render import ago, printable, received, stamp, summary, table, word_of
 from syncer.errors import UnknownMirror
+from syncer.model.runs import Outcome
+from syncer.units import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from syncer.cli.records import Records
     from syncer.cli.session import Session
@@ -35,7 +28,11 @@ _LINE = 110  # where an error's sentence is cut; `--json` has it whole
 def run_table(
     runs: Sequence[SyncRun], now: datetime, *, named: bool = True
 ) -> list[str]:
-    """Return runs as lines, with or without the repositories they were of."""
+    """Return runs as lines, with or without the repositories they were of.
+
+    The machines they took place on are shown where there are several.
+    """
+    of_several = any(run.machine is not None for run in runs)
     rows = [
         (
             *((run.name.short,) if named else ()),
@@ -43,11 +40,13 @@ def run_table(
             word_of(run) or "running",
             duration(run.took),
             size(received(run)) if received(run) else "-",
+            *((printable(run.machine or "-"),) if of_several else ()),
             summary(run),
         )
         for run in runs
     ]
-    headers = ("STARTED", "STATE", "TOOK", "RECEIVED", "WHAT")
+    where = ("MACHINE",) if of_several else ()
+    headers = ("STARTED", "STATE", "TOOK", "RECEIVED", *where, "WHAT")
     return table(
         ("REPOSITORY", *headers) if named else headers,
         rows,
@@ -59,14 +58,29 @@ def run_table(
 @click.command("history", epilog=options.statuses(12))
 @options.name(required=False)
 @click.option("--refs", is_flag=True, help="Show how refs changed, not the runs.")
+@click.option(
+    "--since",
+    metavar="WHEN",
+    callback=instants.parse,
+    help="Runs that ended since: how long ago, like 7d, or a date.",
+)
+@click.option(
+    "--outcome",
+    type=click.Choice([word.value for word in Outcome]),
+    help="Only runs that ended so.",
+)
+@click.option("--failed", is_flag=True, help="The same as --outcome failed.")
 @options.newest
 @options.as_json
 @click.pass_obj
-def history_command(
+def history_command(  # noqa: PLR0913 - one parameter an option
     session: Session,
     names: tuple[RepoName, ...],
     *,
     refs: bool,
+    since: timedelta | datetime | None,
+    outcome: str | None,
+    failed: bool,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -74,29 +88,42 @@ def history_command(
 
     A run that found nothing new is not kept: only its time is.
     """
+    if failed and outcome not in {None, Outcome.FAILED}:
+        msg = f"--failed and --outcome {outcome} exclude each other"
+        raise click.UsageError(msg)
+    if failed:
+        outcome = Outcome.FAILED
     if refs and not names:
         msg = "name the repository whose refs are asked for"
+        raise click.UsageError(msg)
+    if refs and (since or outcome):
+        msg = "--since and --outcome are about runs, --refs is not"
         raise click.UsageError(msg)
     with session.records() as records:
         name = records.state(names[0]).name if names else None
         if refs and name is not None:
             _refs(session, records, name, limit, as_json=as_json)
+            return
+        runs = _known(
+            records,
+            name,
+            limit,
+            since=instants.within(since, records.now),
+            outcome=None if outcome is None else Outcome(outcome),
+        )
+        if as_json:
+            told = [documents.run(run) for run in runs]
+            session.output.document("history", {"runs": told})
+        elif not runs and (since or outcome):
+            session.output.say("no such run is on record")
+            session.output.next("syncer history")
         else:
-            _runs(session, records, name, limit, as_json=as_json)
+            _print_runs(session, records, name, runs)
 
 
-def _runs(
-    session: Session,
-    records: Records,
-    name: RepoName | None,
-    limit: int,
-    *,
-    as_json: bool,
+def _print_runs(
+    session: Session, records: Records, name: RepoName | None, runs: list[SyncRun]
 ) -> None:
-    runs = _known(records, name, limit)
-    if as_json:
-        session.output.document("history", {"runs": [documents.run(r) for r in runs]})
-        return
     if not runs:
         session.output.say("no run changed anything yet, and none failed")
         session.output.next(f"syncer sync {name or ''}".rstrip())
@@ -106,9 +133,16 @@ def _runs(
     session.output.next(f"syncer history {name or runs[0].name} --refs")
 
 
-def _known(records: Records, name: RepoName | None, limit: int) -> list[SyncRun]:
+def _known(
+    records: Records,
+    name: RepoName | None,
+    limit: int,
+    *,
+    since: datetime | None,
+    outcome: Outcome | None,
+) -> list[SyncRun]:
     try:
-        return records.catalog.runs(name, limit)
+        return records.catalog.runs(name, limit, since=since, outcome=outcome)
     except UnknownMirror:
         return []  # configured, and not yet heard of
 

@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import syncer
-from syncer.cli import allowances, documents, options
-from syncer.cli.remedy import needs_attention, remedy
-from syncer.cli.render import counted, plural, printable, stamp, styled
+from syncer.cli import allowances, documents, options, service
+from syncer.cli.attention import lines as attention_lines
+from syncer.cli.attention import slowest
+from syncer.cli.remedy import needs_attention
+from syncer.cli.render import counted, plural, stamp, styled
+from syncer.cli.service import Service
 from syncer.model.lfs import LfsCounts
 from syncer.model.releases import ReleaseCounts
 from syncer.model.runs import Word
+from syncer.reports.growth import floor_of, forecast
+from syncer.schedule.lag import percentile
 from syncer.units import duration, size, span
 
 if TYPE_CHECKING:
@@ -24,11 +29,9 @@ if TYPE_CHECKING:
 
     from syncer.cli.records import Records
     from syncer.cli.session import Session
-    from syncer.model.mirrors import RepoState
     from syncer.schedule.lag import Freshness
 
 MISSED = 6
-_ATTENTION = 12  # mirrors on one screen
 
 
 @click.command("status", epilog=options.statuses(6))
@@ -45,7 +48,7 @@ def status_command(session: Session, *, check: bool, as_json: bool) -> int:
         if as_json:
             session.output.document("status", _status(records, found, attention))
         else:
-            _print_status(session, records, found, attention)
+            _print(session, records, found, attention)
         return MISSED if check and attention else 0
 
 
@@ -58,7 +61,7 @@ def _status(
         "version": syncer.__version__,
         "at": stamp(records.now),
         "data": str(config.data),
-        "free_bytes": _free(config.data),
+        "free_bytes": _free(config.data)[0],
         "daemon": _daemon(config.data),
         "counts": {word.value: words[word] for word in Word},
         "size_bytes": sum(fresh.state.size for fresh in found),
@@ -85,55 +88,85 @@ def _status(
             }
             for load in allowances.loads(records, (fresh.state for fresh in found))
         ],
+        **service.document(Service.of(records), records.now),
         "attention": [documents.mirror(fresh) for fresh in attention],
     }
 
 
-def _print_status(
+def _print(
     session: Session,
     records: Records,
     found: list[Freshness],
     attention: list[Freshness],
 ) -> None:
-    out, config = session.output, records.config
+    out, told = session.output, Service.of(records)
+    for line in [
+        _headline(records, told),
+        "",
+        *_mirrors(found, records),
+        *_components(found),
+        *service.lines(told, records.now),
+        *_api(records, found, told),
+        _store(records, found, told),
+        *attention_lines(attention, told.incidents, records.now),
+    ]:
+        out.data(line)
+    first = attention or found
+    out.say()
+    out.next(f"syncer show {first[0].state.name}" if first else "syncer add OWNER/NAME")
+
+
+def _headline(records: Records, told: Service) -> str:
+    config = records.config
     daemon = _daemon(config.data)
     engine = config.catalog_url.partition(":")[0].partition("+")[0]
     runs = f"daemon running (process {daemon})" if daemon else "no daemon running"
-    out.data(f"syncer {syncer.__version__}   {runs}   catalog {engine}")
-    out.data()
+    here = told.here(config.machine, records.now)
+    up = f", up {duration(records.now - here.started)}" if daemon and here else ""
+    return f"syncer {syncer.__version__}   {runs}{up}   catalog {engine}"
+
+
+def _mirrors(found: list[Freshness], records: Records) -> list[str]:
+    """Return how many mirrors are how, and how each tier does."""
     words = Counter(fresh.word for fresh in found)
     told = "   ".join(f"{words[w]:,} {styled(w)}" for w in Word if words[w])
-    out.data(f"  {'mirrors':<10}{len(found):,} in all   {told}".rstrip())
+    lines = [f"  {'mirrors':<10}{len(found):,} in all   {told}".rstrip()]
     for tier, those in _by_tier(found).items():
-        worst, target = max(fresh.lag for fresh in those), config.tier[tier].target
+        lags = sorted(fresh.lag for fresh in those)
+        worst, target = lags[-1], records.config.tier[tier].target
         met = styled("LATE" if worst > target else "OK")
-        slow = _slowest(those)
-        told = f"worst lag {duration(worst)}{slow}   target {span(target)}   {met}"
-        out.data(f"  {tier:<10}{told}")
-    for line in _components(found):
-        out.data(line)
+        most = f"   p95 {duration(percentile(lags, 0.95))}" if len(lags) > 1 else ""
+        what = f"worst lag {duration(worst)}{slowest(those)}{most}"
+        lines.append(f"  {tier:<10}{what}   target {span(target)}   {met}")
+    return lines
+
+
+def _api(records: Records, found: list[Freshness], told: Service) -> list[str]:
+    """Return what each host's API is asked for, and what it has left."""
+    lines = []
+    granted = dict(told.left(records.now))
     for load in allowances.loads(records, (fresh.state for fresh in found)):
         met = styled("OK" if load.is_met else "LATE")
-        out.data(f"  {'api':<10}{load}   {met}")
+        left = granted.get(load.host)
+        rest = f"; {left}" if left else ""
+        lines.append(f"  {'api':<10}{load}{rest}   {met}")
         if not load.is_met:
-            out.data(f"  {'':<10}what helps: {load.remedy}")
+            lines.append(f"  {'':<10}what helps: {load.remedy}")
+    return lines
+
+
+def _store(records: Records, found: list[Freshness], told: Service) -> str:
+    """Return how much of git is stored, and how much more fits, for how long."""
+    config = records.config
     used = size(sum(fresh.state.size for fresh in found))
-    out.data(f"  {'store':<10}{used} of git, {size(_free(config.data))} free")
-    if attention:
-        _print_attention(session, attention)
-    first = attention or found
-    if first:
-        out.say()
-        out.next(f"syncer show {first[0].state.name}")
-    else:
-        out.next("syncer add OWNER/NAME")
-
-
-def _slowest(those: list[Freshness]) -> str:
-    """Return ` (releases)` if it is not the refs that are the furthest behind."""
-    worst = max(those, key=lambda fresh: fresh.lag)
-    name = max(worst.components, key=lambda each: each.lag).name
-    return "" if name == worst.components[0].name else f" ({name})"
+    free, capacity = _free(config.data)
+    floor = floor_of(config.syncer.min_free, capacity)
+    line = f"  {'store':<10}{used} of git, {size(free)} free"
+    if free < floor:
+        return f"{line}, below the floor of {size(floor)}   {styled('FAIL')}"
+    left = forecast(told.samples(config.machine), floor)
+    full = "" if left is None else f", full in {duration(left)} as it grows now"
+    return f"{line}{full}"
 
 
 def _components(found: list[Freshness]) -> list[str]:
@@ -151,42 +184,6 @@ def _components(found: list[Freshness]) -> list[str]:
     return lines
 
 
-def _print_attention(session: Session, attention: list[Freshness]) -> None:
-    out = session.output
-    out.data()
-    out.data("  NEEDS ATTENTION")
-    for fresh in attention[:_ATTENTION]:
-        pad = " " * (8 - len(fresh.word))
-        out.data(f"  {styled(fresh.word)}{pad}{fresh.state.name}: {_trouble(fresh)}")
-        out.data(f"          {remedy(fresh)}")
-    left = len(attention) - _ATTENTION
-    if left > 0:
-        out.data(f"          and {left:,} more: syncer list")
-
-
-def _trouble(fresh: Freshness) -> str:
-    state = fresh.state
-    if fresh.word is Word.HELD and state.held is not None:
-        return printable(state.held.reason)
-    if fresh.word is Word.PARTIAL and _lacking(state):
-        return _lacking(state)
-    if fresh.word is Word.PARTIAL and state.releases.error:
-        return f"releases could not be listed: {printable(state.releases.error)}"
-    if fresh.word in {Word.FAIL, Word.GONE, Word.PARTIAL} and state.error:
-        return printable(state.error)
-    if fresh.word is Word.NEW:
-        return f"not mirrored yet, {duration(fresh.lag)} after it was added"
-    what = _slowest([fresh])
-    return f"{duration(fresh.lag)} behind{what}, target {span(fresh.target)}"
-
-
-def _lacking(state: RepoState) -> str:
-    """Return which components are not all here."""
-    parts = (("lfs", state.lfs), ("assets", state.releases.counts))
-    lacking = [(what, each) for what, each in parts if each.present < each.total]
-    return "; ".join(f"{what} {counted(each)}" for what, each in lacking)
-
-
 def _by_tier(found: list[Freshness]) -> dict[str, list[Freshness]]:
     """Return the mirrors in the schedule by tier, the strictest tier first."""
     tiers: dict[str, list[Freshness]] = {}
@@ -196,9 +193,11 @@ def _by_tier(found: list[Freshness]) -> dict[str, list[Freshness]]:
     return tiers
 
 
-def _free(data: Path) -> int:
+def _free(data: Path) -> tuple[int, int]:
+    """Return the free bytes of the file system of the store, and all."""
     there = next(path for path in (data, *data.parents) if path.exists())
-    return shutil.disk_usage(there).free
+    usage = shutil.disk_usage(there)
+    return usage.free, usage.total
 
 
 def _daemon(data: Path) -> int | None:
