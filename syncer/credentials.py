@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64encode
 from collections import deque
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from syncer.errors import ConfigError
 from syncer.model.names import GITHUB
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 BRIEF = 64
 
 _MAX_SECRET = 64 * 1024
+#: Characters of what is taken for a key in an address.
+_LEAST_KEY = 8
+#: What systemd puts before the names of files of a directory that it was given as
+#: `LoadCredential=syncer:DIR`; see systemd.exec(5).
+_LOADED = "syncer_"
+#: A shorter password would be taken out of ordinary words, which would tell it.
+_LEAST_PASSWORD = 8
+_STARS = "********"
+#: What stands where a text was cut, also in JSON.
+_CUTS = ("…", "\\u2026")
+#: So much of a secret before a cut gives it away.
+_LEAST_PART = 6
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?P<kind>(?:RSA )?PRIVATE KEY)-----"
     r"[A-Za-z0-9+/=\s]+-----END (?P=kind)-----"
@@ -146,12 +159,51 @@ def alert_url_of(
     return _named_secret(f"alert-{name}", file, environ)
 
 
+def parts_of(address: Secret) -> tuple[Secret, ...]:
+    """Return what of an address may be a secret by itself: keys, a password.
+
+    The name of a host is none, nor are short words, which logs are full of; whether
+    a word without a dot in its place is a host or a key, only the service knows.
+    """
+    _, _, rest = address.reveal().partition("://")
+    where, _, path = rest.partition("/")
+    login, _, host = where.rpartition("@")
+    user, _, password = login.partition(":")
+    words = re.split(r"[/?&=]", path)
+    keys = [
+        password or user,
+        host if re.fullmatch(r"(?!localhost$)[^.:]*", host) else "",
+        *words,
+    ]
+    found = {each for key in keys for each in (key, unquote(key))}
+    return tuple(Secret(each) for each in sorted(found) if len(each) >= _LEAST_KEY)
+
+
 def alert_place(
     name: str, file: Path | None, environ: Mapping[str, str]
 ) -> Path | str | None:
     """Return where the address of a channel is: a file, or the name of a variable."""
     credential = f"alert-{name}"
     return _place(credential, file, [f"SYNCER_{_variable(credential)}"], environ)
+
+
+def catalog_of(environ: Mapping[str, str]) -> Secret | None:
+    """Read the catalog's address, which may hold a password, from its credential."""
+    place = _place("catalog", None, (), environ)
+    return None if place is None else _read(place, environ)
+
+
+def passwords_of(address: str) -> list[Secret]:
+    """Return the passwords in a catalog's address, for redaction."""
+    try:
+        parts = urlsplit(address)
+        found = [
+            unquote(parts.password or ""),
+            *parse_qs(parts.query).get("password", ()),
+        ]
+    except ValueError:
+        return []  # not an address; who connects to it says so
+    return [Secret(each) for each in found if len(each) >= _LEAST_PASSWORD]
 
 
 def _named_secret(
@@ -170,8 +222,11 @@ def _place(
 ) -> Path | str | None:
     """Return where a secret is: credential directory, file, environment."""
     directory = environ.get("CREDENTIALS_DIRECTORY")
-    if directory and (Path(directory) / credential).is_file():
-        return Path(directory) / credential
+    for name in (credential, f"{_LOADED}{credential}") if directory else ():
+        path = Path(directory or "", name)
+        # pathlib raises where the directory is closed to us.
+        if os.path.isfile(path):  # noqa: PTH113
+            return path
     if file is not None:
         return file
     return next((v for v in variables if environ.get(v, "").strip()), None)
@@ -233,9 +288,22 @@ class Redactor:
     def clean(self, text: str) -> str:
         """Return `text` without any secret."""
         # A copy: another thread may learn one meanwhile.
-        for form in chain(self._forms, *self._brief.copy()):
-            text = text.replace(form, "********")
+        forms = list(chain(self._forms, *self._brief.copy()))
+        for form in forms:
+            text = text.replace(form, _STARS)
+        for cut in _CUTS:
+            *before, last = text.split(cut)
+            text = cut.join([*(_without_part(each, forms) for each in before), last])
         return text
+
+
+def _without_part(text: str, forms: Iterable[str]) -> str:
+    """Return a text that was cut at its end, without the beginning of a secret."""
+    for form in forms:
+        start = text.rfind(form[:_LEAST_PART])
+        if start >= 0 and form.startswith(text[start:]):
+            return f"{text[:start]}{_STARS}"
+    return text
 
 
 def _forms(secret: Secret) -> list[str]:
@@ -243,4 +311,6 @@ def _forms(secret: Secret) -> list[str]:
     value = secret.reveal()
     pairs = [f"{user}:{value}" for user in ("x-access-token", "oauth2")]
     encoded = [b64encode(text.encode()).decode() for text in (value, *pairs)]
-    return [*encoded, value, quote(value, safe="")]
+    # Not everybody writes what fills it up.
+    plain = [*encoded, *(each.rstrip("=") for each in encoded), value]
+    return list(dict.fromkeys([*plain, *(quote(each, safe="") for each in plain)]))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncer.credentials import Redactor
+from syncer.errors import Interrupted
 from syncer.model.runs import Outcome
 
 if TYPE_CHECKING:
@@ -96,24 +97,40 @@ def _with_priority(
 
 
 def run_ended(run: SyncRun) -> None:
-    """Log a run that a person may want to know of: all but the unchanged."""
+    """Log how a run ended, in one line: a warning where a person should look.
+
+    An unchanged mirror is no run.  One that we ended ourselves needs nobody.
+    """
     if run.outcome is Outcome.UNCHANGED:
         return
+    facts = _facts(run)
+    expected = run.outcome is Outcome.CHANGED or run.exit_code == Interrupted.exit_code
+    log.log(
+        logging.INFO if expected else logging.WARNING, "sync run ended", extra=facts
+    )
+    if run.outcome in {Outcome.CHANGED, Outcome.PARTIAL}:
+        for note in run.notes:
+            extra = {"repo": str(run.name), "run": run.id, "note": note}
+            log.warning("noted by a run", extra=extra)
+
+
+def _facts(run: SyncRun) -> dict[str, object]:
+    """Return what is told of a run; what it has not is left out."""
     took = run.took
+    counts = {f"refs_{kind}": count for kind, count in run.counts.items()}
     facts = {
         "repo": str(run.name),
         "outcome": str(run.outcome),
-        "seconds": round(took.total_seconds(), 2) if took is not None else None,
+        "trigger": str(run.trigger),
+        "run": run.id or None,
+        "machine": run.machine,
+        "seconds": None if took is None else round(took.total_seconds(), 2),
+        "bytes": run.received + run.lfs.received + run.releases.received,
+        "refs": sum(run.counts.values()),
+        **counts,
+        "generation": run.generation or None,
+        "missing": run.lfs.missing + run.releases.missing or None,
+        "error": run.error,
+        "hint": run.hint,
     }
-    if run.outcome is Outcome.CHANGED:
-        counts = {f"refs_{kind}": count for kind, count in run.counts.items()}
-        brought = run.received + run.lfs.received + run.releases.received
-        facts |= {"generation": run.generation, "bytes": brought, **counts}
-        log.info("sync run ended", extra=facts)
-        for note in run.notes:
-            log.warning("upstream rewrote history", extra={**facts, "note": note})
-        return
-    facts["error"] = run.error
-    if run.hint is not None:
-        facts["hint"] = run.hint
-    log.warning("sync run ended", extra=facts)
+    return {key: value for key, value in facts.items() if value is not None}

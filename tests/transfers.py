@@ -163,7 +163,7 @@ class Bench:
         """Bring some objects for a mirror."""
         endpoint = LfsEndpoint(f"https://{name.host}/{name.owner}/{name.name}.git")
         source = LfsOrigin(self.source, name, endpoint)
-        book = LfsBook(self.index, mirror_id)
+        book = LfsBook(self.index, mirror_id, str)
         job = TransferJob(mirror_id, name, source, wanted, book)
         return self.transfers.run(job, sink)
 

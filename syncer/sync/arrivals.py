@@ -13,7 +13,7 @@ from syncer.sync.release_plan import expected
 from syncer.sync.transfer.patience import ask_again
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -42,15 +42,19 @@ class Brought:
     untried: bool = False
 
 
-def brought(result: TransferResult) -> dict[str, Brought]:
-    """Return what became of each wanted asset, by its pointer's oid."""
+def brought(result: TransferResult, clean: Callable[[str], str]) -> dict[str, Brought]:
+    """Return what became of each wanted asset, by its pointer's oid.
+
+    `clean` takes secrets out of what upstream says.
+    """
     found = {oid: Brought(blob) for oid, blob in result.arrived.items()}
     for each in result.missing:
         oid = each.pointer.oid
-        found[oid] = Brought(reason=each.reason, over_quota=oid in result.over_quota)
+        reason = None if each.reason is None else clean(each.reason)
+        found[oid] = Brought(reason=reason, over_quota=oid in result.over_quota)
     for oid, error in result.failed.items():
         untried = oid in result.untried
-        found[oid] = Brought(reason=str(error), error=error, untried=untried)
+        found[oid] = Brought(reason=clean(str(error)), error=error, untried=untried)
     return found
 
 

@@ -83,7 +83,7 @@ def bring(  # noqa: PLR0913, PLR0917 - what is wanted, and for whom
     """
     endpoint = world.lfs.endpoint(state.source, repository.lfs_url(incoming))
     source = LfsOrigin(world.lfs, state.source, endpoint)
-    book = LfsBook(world.index, state.id)
+    book = LfsBook(world.index, state.id, world.clean)
     job = TransferJob(state.id, state.source, source, wanted, book)
     try:
         return world.transfers.run(job, progress).tally, endpoint.note

@@ -221,7 +221,7 @@ class ReleaseStage:
         result = bring_assets(self._world, state, wanted, self._progress)
         done = result.tally
         tally = ReleaseTally(done.fetched, done.linked, received=done.received)
-        return brought(result), tally
+        return brought(result, self._world.clean), tally
 
 
 def _tagged(

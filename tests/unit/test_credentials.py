@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
+from syncer.config import load
 from syncer.credentials import (
     BRIEF,
     Redactor,
     Secret,
     app_key_of,
+    catalog_of,
+    passwords_of,
     s3_keys_of,
     token_of,
 )
@@ -325,3 +330,68 @@ def test_the_youngest_secrets_of_an_hour_are_redacted() -> None:
     header = host("github.com", token=f"ghs_{BRIEF:04}_x").authorization()
     assert header is not None
     assert redactor.clean(header.reveal()).endswith("********")
+
+
+def test_a_directory_that_systemd_loaded_has_its_names_before_the_files(
+    tmp_path: Path,
+) -> None:
+    """`LoadCredential=syncer:DIR` makes `syncer_FILE` of each; a plain name wins."""
+    (tmp_path / "syncer_github-token").write_text("loaded\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert found("github.com", None, **environ) == "loaded"
+    (tmp_path / "github-token").write_text("by name\n")
+    assert found("github.com", None, **environ) == "by name"
+
+
+def test_the_catalogs_address_may_be_a_credential(tmp_path: Path) -> None:
+    """With its password, which then is redacted, and stands in no file."""
+    address = "postgresql://syncer:correct%20horse@db.corp/syncer?sslmode=require"
+    (tmp_path / "catalog").write_text(f"{address}\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    secret = catalog_of(environ)
+    assert secret is not None
+    assert secret.reveal() == address
+    assert catalog_of({}) is None
+
+    config = load(None, environ | {"SYNCER_CATALOG": "sqlite:///elsewhere.db"})
+
+    assert config.catalog_url == address
+    assert config.origins["syncer.catalog"] == "the credential `catalog`"
+    cleaned = Redactor(config.secrets()).clean("with correct horse, correct%20horse")
+    assert cleaned == "with ********, ********"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("postgresql://u:correcthorse@h/d", ["correcthorse"]),
+        ("postgresql:///d?user=u&password=correct%2Fhorse", ["correct/horse"]),
+        ("postgresql://u@h/d", []),
+        ("postgresql://syncer:syncer@h/d", []),  # would be taken out of every line
+        ("sqlite:////var/lib/syncer/catalog.db", []),
+        ("postgresql://[u:correcthorse@h/d", []),
+    ],
+)
+def test_passwords_in_an_address_are_found(address: str, expected: list[str]) -> None:
+    """Wherever they stand; a short one would be taken out of ordinary words."""
+    assert [each.reveal() for each in passwords_of(address)] == expected
+
+
+@pytest.mark.parametrize("cut", ["…", "\\u2026"])
+def test_what_was_cut_of_a_secret_is_redacted(cut: str) -> None:
+    """A text that was clipped inside of one gives no beginning of it away."""
+    redactor = Redactor([Secret(TOKEN)])
+    for most in range(6, len(TOKEN)):
+        said = f"`Bearer {TOKEN[:most]}{cut}` and `more{cut}`"
+        assert redactor.clean(said) == f"`Bearer ********{cut}` and `more{cut}`"
+    assert redactor.clean(f"ghp{cut}") == f"ghp{cut}"  # which all tokens begin with
+    assert redactor.clean(f"{TOKEN[:9]} and so on{cut}").endswith(f"and so on{cut}")
+
+
+def test_base64_need_not_be_filled_up() -> None:
+    """Who repeats it may leave the `=` out, or quote it for an address."""
+    redactor = Redactor([Secret("ghp_four")])
+    text = b64encode(b"ghp_four").decode()
+    assert text.endswith("=")
+    for said in (text, text.rstrip("="), quote(text, safe="")):
+        assert text[:9] not in redactor.clean(f"Basic {said}")

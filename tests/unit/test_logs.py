@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
 
 from syncer.credentials import Redactor, Secret
-from syncer.logs import configure, learn_brief
+from syncer.logs import configure, learn_brief, run_ended
+from syncer.model.lfs import LfsTally
+from syncer.model.names import RepoName
+from syncer.model.runs import Outcome, SyncRun, Trigger
 from tests.fakes_forge import host
 
 if TYPE_CHECKING:
@@ -153,3 +157,99 @@ def test_a_token_that_is_minted_later_is_not_logged(
     logging.getLogger("syncer.test").info("about %s", TOKEN)
 
     assert TOKEN not in "\n".join(said(capsys))
+
+
+STARTED = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def ended(outcome: Outcome, **facts: Any) -> SyncRun:  # noqa: ANN401 - a run's own fields
+    """Return a run that ended so, after a second and a half."""
+    return SyncRun(
+        7,
+        1,
+        RepoName.parse("acme/widget"),
+        Trigger.SCHEDULE,
+        STARTED,
+        outcome=outcome,
+        ended=STARTED + timedelta(seconds=1.5),
+        **facts,
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "level"),
+    [
+        (Outcome.CHANGED, 0, "info"),
+        (Outcome.PARTIAL, 3, "warning"),
+        (Outcome.HELD, 1, "warning"),
+        (Outcome.GONE, 4, "warning"),
+        (Outcome.FAILED, 5, "warning"),
+        (Outcome.FAILED, 130, "info"),  # we ended it ourselves
+    ],
+)
+def test_a_run_is_one_line(
+    capsys: pytest.CaptureFixture[str], outcome: Outcome, status: int, level: str
+) -> None:
+    """However it ended; a person is called only where one is needed."""
+    configure({"SYNCER_LOG": "json"}, [])
+    run = ended(
+        outcome,
+        exit_code=status,
+        counts={"created": 2, "moved": 1},
+        received=1000,
+        lfs=LfsTally(received=24, missing=1),
+        generation=4,
+        machine="a",
+    )
+
+    run_ended(run)
+
+    (line,) = said(capsys)
+    facts = json.loads(line)
+    del facts["timestamp"]
+    assert facts == {
+        "event": "sync run ended",
+        "level": level,
+        "repo": "acme/widget",
+        "outcome": str(outcome),
+        "trigger": "schedule",
+        "run": 7,
+        "machine": "a",
+        "seconds": 1.5,
+        "bytes": 1024,
+        "refs": 3,
+        "refs_created": 2,
+        "refs_moved": 1,
+        "generation": 4,
+        "missing": 1,
+    }
+
+
+def test_an_unchanged_mirror_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """There are a hundred probes for each run, and none has news."""
+    configure({}, [])
+    run_ended(ended(Outcome.UNCHANGED))
+    assert said(capsys) == []
+
+
+def test_a_failure_says_why_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """As key=value, and without what it has not."""
+    configure({"JOURNAL_STREAM": "8:1"}, [])
+    run_ended(ended(Outcome.FAILED, error="upstream is down", hint="wait"))
+    (line,) = said(capsys)
+    assert line.startswith("<4>")
+    assert 'error="upstream is down"' in line
+    assert "hint=wait" in line
+    assert "generation" not in line
+    assert "machine" not in line
+
+
+def test_what_a_run_noted_is_told_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each note is a warning of its own: a rewritten branch asks for a person."""
+    configure({}, [])
+    run_ended(ended(Outcome.CHANGED, notes=("main was force-pushed",)))
+    first, second = said(capsys)
+    assert "level=info" in first
+    assert "level=warning" in second
+    assert 'note="main was force-pushed"' in second
+    assert "repo=acme/widget" in second

@@ -9,7 +9,7 @@ from syncer.model.lfs import LfsObject, LfsState
 from syncer.sync.transfer.patience import ask_again
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -49,6 +49,8 @@ class LfsBook:
 
     index: BlobIndex
     mirror_id: int
+    #: Takes secrets out of what upstream says, which might repeat what it was sent.
+    clean: Callable[[str], str]
 
     def label(self, oid: str) -> str:
         """Return the oid, which is all that a pointer says."""
@@ -69,25 +71,26 @@ class LfsBook:
         self.index.link(
             self.mirror_id,
             [
-                _linked(each, before.get(each.delivered.pointer.oid), now)
+                self._linked(each, before.get(each.delivered.pointer.oid), now)
                 for each in endings
             ],
         )
 
-
-def _linked(ending: Ending, before: LfsObject | None, now: datetime) -> LfsObject:
-    """Return the row of an object, given what was known of it before."""
-    pointer = ending.delivered.pointer
-    if ending.proof is not None:
-        return LfsObject(pointer, LfsState.PRESENT, since=now)
-    since, tries = now, 1
-    if before is not None and before.state is not LfsState.PRESENT:
-        since, tries = before.since or now, before.tries + 1
-    return LfsObject(
-        pointer,
-        LfsState.MISSING,
-        ending.delivered.reason,
-        since,
-        ask_again(pointer.oid, tries, now, over_quota=ending.over_quota),
-        tries,
-    )
+    def _linked(
+        self, ending: Ending, before: LfsObject | None, now: datetime
+    ) -> LfsObject:
+        """Return the row of an object, given what was known of it before."""
+        pointer = ending.delivered.pointer
+        if ending.proof is not None:
+            return LfsObject(pointer, LfsState.PRESENT, since=now)
+        since, tries, reason = now, 1, ending.delivered.reason
+        if before is not None and before.state is not LfsState.PRESENT:
+            since, tries = before.since or now, before.tries + 1
+        return LfsObject(
+            pointer,
+            LfsState.MISSING,
+            None if reason is None else self.clean(reason),
+            since,
+            ask_again(pointer.oid, tries, now, over_quota=ending.over_quota),
+            tries,
+        )
