@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, PrivateAttr
 
-from syncer.credentials import Secret, alert_url_of
+from syncer.credentials import Secret, alert_url_of, parts_of
 from syncer.endpoints import Model
 from syncer.model.incidents import Incident, Kind
 from syncer.wanted import Interval
@@ -48,6 +48,11 @@ class Alert(Model):
     def url(self) -> Secret | None:
         """Where it leads, as Apprise writes it (mailto://, slack://, ...)."""
         return self._url
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Its address, and what in it could give it away alone."""
+        return () if self._url is None else (self._url, *parts_of(self._url))
 
     def carries(self, incident: Incident, tier: str | None) -> bool:
         """Return whether it tells of an incident; `tier` is its mirror's."""

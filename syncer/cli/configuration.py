@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PASSWORD = re.compile(r"(?P<start>[a-z0-9+]+://[^/:@\s]*):[^/@\s]*@")
 _SHARES = {"min_free", "api_reserve"}
+_TABLES = {"s3", "web"}  # of their own, not keys
 STARS = "********"
 
 
@@ -69,6 +70,10 @@ def validate(session: Session) -> None:
     """Check the configuration; every problem is listed with file and line."""
     config = session.look()
     config.secrets()  # reads the credential files
+    if config.alert:
+        from syncer.notify.channels import opened
+
+        opened(config.alert)
     count = plural(len(config.repo), "repository", "repositories")
     if config.owner:
         count += f", {plural(len(config.owner), 'owner')}"
@@ -80,7 +85,7 @@ def validate(session: Session) -> None:
 
 def _header(where: str) -> str:
     """Return a table's header; `repo.3` is one entry of a list."""
-    listed = re.fullmatch(r"(repo|owner)\.\d+", where)
+    listed = re.fullmatch(r"(repo|owner|alert)\.\d+", where)
     if listed is not None:
         return f"[[{listed[1]}]]"
     kind, _, name = where.partition(".")
@@ -93,16 +98,18 @@ def _settings(config: Config) -> Iterator[tuple[str, str, Any, str]]:
     """Yield (table, key, value, origin) of everything that is set."""
     s3 = config.syncer.s3
     tables: list[tuple[str, Any]] = [("syncer", config.syncer), ("syncer.s3", s3)]
+    tables.append(("syncer.web", config.syncer.web))
     tables += [(f"tier.{name}", tier) for name, tier in config.tier.items()]
     hosts = sorted(config.hosts)
     tables += [(f"host.{name}", config.target_host(name)) for name in hosts]
     tables += [(f"repo.{index}", repo) for index, repo in enumerate(config.repo)]
     tables += [(f"owner.{index}", owner) for index, owner in enumerate(config.owner)]
+    tables += [(f"alert.{index}", alert) for index, alert in enumerate(config.alert)]
     for where, model in tables:
         for key in sorted(
             type(model).model_fields, key="name".__ne__
         ):  # it comes first
-            value = None if key == "s3" else getattr(model, key)  # a table of its own
+            value = None if key in _TABLES else getattr(model, key)
             if key in _SHARES and isinstance(value, float):
                 value = f"{value * 100:g}%"
             if value is not None:
@@ -115,6 +122,10 @@ def _settings(config: Config) -> Iterator[tuple[str, str, Any, str]]:
         if where == "syncer.s3" and model.keys is not None:
             yield where, "access_key", STARS, "a credential"
             yield where, "secret_key", STARS, "a credential"
+        if where == "syncer.web" and model.token is not None:
+            yield where, "token", STARS, "a credential"
+        if where.startswith("alert.") and model.url is not None:
+            yield where, "url", STARS, "a credential"
 
 
 def plain(value: object) -> object:

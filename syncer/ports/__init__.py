@@ -11,6 +11,7 @@ from syncer.ports.blobs import BlobStore, BlobWriter, UploadLog
 from syncer.ports.catalog import Catalog, ProbeLog
 from syncer.ports.index import BlobIndex
 from syncer.ports.lfs import LfsSource
+from syncer.ports.notices import Channel
 from syncer.ports.operations import Operations
 from syncer.ports.releases import ReleaseIndex
 from syncer.ports.sinks import ProgressSink
@@ -25,6 +26,7 @@ __all__ = [
     "BlobStore",
     "BlobWriter",
     "Catalog",
+    "Channel",
     "Clock",
     "Forge",
     "ForgeApi",

@@ -16,7 +16,7 @@ from syncer.model.runs import Incoming, Intent, Outcome, Stage
 from syncer.sync import guard
 from syncer.sync.endings import Endings
 from syncer.sync.lfs import LfsResult, LfsStage, hold, is_owed, is_whole
-from syncer.sync.record import counts, notes, settle, tell
+from syncer.sync.record import counts, notes, rewritten, settle, tell
 from syncer.sync.releases import ReleaseResult, ReleaseStage, are_whole
 from syncer.sync.sizes import Quota, quota_of
 from syncer.sync.sizes import hold as hold_size
@@ -286,7 +286,10 @@ class Attempt:
             ref_count=len(target.upstream),
             first=incoming.first,
             releases=self._releases.changes,
-            events=self._releases.events,
+            events=(
+                *self._releases.events,
+                *(() if incoming.first else rewritten(changes, published.head)),
+            ),
         )
         world.catalog.intend(intent)
         self.current = self.current.reached(Stage.PROMOTE)

@@ -107,11 +107,12 @@ def _standing_events(before: Origin, after: Origin) -> tuple[Event, ...]:
 def _fact_events(before: Facts, after: Facts) -> tuple[Event, ...]:
     events = []
     if before.name != after.name:
-        events.append(Event("renamed", f"was {before.name}, is {after.name}"))
+        said = f"was {before.name}, is {after.name}"
+        events.append(Event("renamed", said, alarming=True))
     if before.licence != after.licence:
         said = f"was {before.licence or 'none'}, is {after.licence or 'none'}"
         events.append(Event("licence", said, alarming=True))
     if before.private != after.private:
         said = "private" if after.private else "public"
-        events.append(Event("visibility", f"is {said} now"))
+        events.append(Event("visibility", f"is {said} now", alarming=after.private))
     return tuple(events)

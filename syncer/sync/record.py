@@ -7,16 +7,17 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from syncer.model.content import ChangeKind
+from syncer.model.names import shown
+from syncer.model.origin import Event
 from syncer.model.runs import Outcome, Stage, SyncRun
 from syncer.sync.arrivals import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from syncer.model.content import RefChange, RefSnapshot
     from syncer.model.mirrors import RepoState
     from syncer.model.names import RepoName
-    from syncer.model.origin import Event
     from syncer.model.runs import Intent
     from syncer.ports import BareRepository
     from syncer.sync.world import World
@@ -80,6 +81,37 @@ def tell(name: RepoName, events: Iterable[Event]) -> None:
 def counts(changes: Iterable[RefChange]) -> dict[str, int]:
     """Return how many refs changed, by kind."""
     return dict(Counter(change.kind.value for change in changes))
+
+
+def rewritten(changes: Iterable[RefChange], head: str | None) -> tuple[Event, ...]:
+    """Return what the audit trail is told of history that upstream rewrote.
+
+    One event for the branches and one for the tags of a run.  A default branch that
+    is rewound, and a tag that names something else, are alarms: consumers build from
+    them.  Other branches are rebased every day.
+    """
+    those = list(changes)
+    branches = [c for c in those if c.kind is ChangeKind.REWOUND]
+    branches.sort(key=lambda change: change.ref != head)  # the default one first
+    tags = [
+        c
+        for c in those
+        if c.kind is ChangeKind.MOVED and c.ref.startswith("refs/tags/")
+    ]
+    found = []
+    if branches:
+        alarming = branches[0].ref == head
+        found.append(Event("force-push", _moves(branches), alarming=alarming))
+    if tags:
+        found.append(Event("tag-moved", _moves(tags), alarming=True))
+    return tuple(found)
+
+
+def _moves(changes: Sequence[RefChange]) -> str:
+    """Return what became of refs, the first few by name."""
+    said = [f"{shown(c.ref)} {str(c.old)[:7]}..{str(c.new)[:7]}" for c in changes[:3]]
+    more = [f"and {len(changes) - 3} more"] if len(changes) > 3 else []  # noqa: PLR2004 - as above
+    return f"{', '.join([*said, *more])}; the old tips are kept"
 
 
 def notes(

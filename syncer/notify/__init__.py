@@ -1,0 +1,1 @@
+"""Whom to tell of what, in which words, and the ways there."""
