@@ -34,8 +34,12 @@ def configured(config: Config, known: Iterable[RepoState]) -> list[RepoState]:
             state = RepoState(0, repo.name, repo.name.path, repo.tier)
         lfs = state.lfs if repo.lfs else LfsCounts()
         releases = state.releases if repo.has_releases else ReleaseState()
-        known_as = replace(state, name=repo.name, tier=repo.tier)
-        found.append(replace(known_as, lfs=lfs, releases=releases))
+        told = (repo.name, repo.tier, lfs, releases)
+        # A copy of each of 10,000 would take longer than reading them.
+        if told != (state.name, state.tier, state.lfs, state.releases):
+            known_as = replace(state, name=repo.name, tier=repo.tier)
+            state = replace(known_as, lfs=lfs, releases=releases)
+        found.append(state)
     return sorted(found, key=lambda state: state.name.identity)
 
 

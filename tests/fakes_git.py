@@ -208,6 +208,16 @@ class FakeGitStore:
         kept = self._kept.get(path)
         return None if kept is None or kept.refs is None else str(kept.stamp)
 
+    def is_copy(self, path: str, stamp: str) -> bool:
+        """Return whether it is that very publication: a copy keeps its number."""
+        return self.stamp(path) == stamp
+
+    def show_refs(self, path: str) -> bytes:
+        """Return the published refs as lines, without those that we keep."""
+        kept = self._kept.get(path)
+        refs = {} if kept is None or kept.refs is None else kept.refs.upstream
+        return "".join(f"{refs[name].oid} {name}\n" for name in sorted(refs)).encode()
+
     @contextmanager
     def lease(
         self,
@@ -429,6 +439,15 @@ class FakeRepository:
             kept.replaced += [now] * kept.packs
             kept.packs = 1
         kept.indexed = kept.packs > 0
+
+    def check_objects(self) -> None:
+        """Do nothing if all is there that the refs reach."""
+        tips = {ref.oid for ref in self.published().refs.values()}
+        try:
+            closure(self._kept.things, tips)
+        except KeyError:
+            msg = "the repository is not whole; nothing was changed"
+            raise IntegrityError(msg) from None
 
     def size(self) -> int:
         """Return the bytes of the packs."""

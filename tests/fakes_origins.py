@@ -181,6 +181,10 @@ class FakeOrigins:
         pins = self._known.pins.get(mirror_id, {})
         return [pins[tag] for tag in sorted(pins, key=_bytes)]
 
+    def visibility(self) -> dict[int, bool]:
+        facts = {each: known.facts for each, known in self._known.origins.items()}
+        return {each: of.private for each, of in facts.items() if of is not None}
+
     def hints(self) -> dict[int, Hint]:
         return dict(self._known.hints)
 

@@ -119,6 +119,12 @@ def tell(
         history.audit(conn, AuditEvent(*told))
 
 
+def visibility(conn: Connection) -> dict[int, bool]:
+    """Return whether the repositories that upstream described are private."""
+    described = select(_o.mirror_id, _o.private).where(_o.private.is_not(None))
+    return {each.mirror_id: each.private for each in conn.execute(described)}
+
+
 def hints(conn: Connection) -> dict[int, Hint]:
     """Return what the last sweep showed of each mirror."""
     return {mirror_id: Hint(*shown) for mirror_id, *shown in conn.execute(_HINTS)}

@@ -114,6 +114,11 @@ class SqlReleaseIndex(Transactional):
         with self._reading() as conn:
             return pins.of(conn, mirror_id)
 
+    def visibility(self) -> dict[int, bool]:
+        """Return whether the repositories that upstream described are private."""
+        with self._reading() as conn:
+            return origins.visibility(conn)
+
     def hints(self) -> dict[int, Hint]:
         """Return what the last sweep showed of each mirror."""
         with self._reading() as conn:

@@ -55,6 +55,10 @@ class BareStore:
         with translated("the reading of refs"):
             return packed_refs.shown(packed_refs.read_bytes(self.path(path)))
 
+    def is_copy(self, path: str, stamp: str) -> bool:
+        """Return whether what is published is a copy, with its time, of a stamp's."""
+        return packed_refs.is_copy(self.stamp(path), stamp)
+
     @contextmanager
     def lease(
         self, path: str, *, wait: timedelta | None = None

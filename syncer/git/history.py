@@ -11,6 +11,7 @@ from syncer.model.content import ChangeKind, Ref, RefChange, RefSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import timedelta
     from pathlib import Path
 
     from syncer.git.command import GitCommand, Holder
@@ -28,6 +29,28 @@ class History:
     repository: Path
     environment: Mapping[str, str]
     holder: Holder
+
+    def check_whole(self, deadline: timedelta) -> None:
+        """Do nothing if all that the refs reach is there (git-fsck(1)).
+
+        Raises:
+            IntegrityError: an object is missing.
+        """
+        words = ["fsck", "--connectivity-only", "--no-dangling", "--no-progress"]
+        call = Call(
+            words,
+            repository=self.repository,
+            env=self.environment,
+            holder=self.holder,
+            timeout=deadline,
+            check=False,
+        )
+        done = self.git.run(call)
+        if done.status:
+            lines = (done.stderr or done.stdout.decode(errors="replace")).splitlines()
+            why = lines[0] if lines else f"git fsck ended with {done.status}"
+            msg = f"the repository is not whole: {why}; nothing was changed"
+            raise IntegrityError(msg, hint="copy it once more")
 
     def classify(self, changes: Iterable[RefChange]) -> list[RefChange]:
         """Tell REWOUND from MOVED.

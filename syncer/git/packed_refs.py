@@ -81,6 +81,11 @@ def stamp(repository: Path | str) -> str | None:
     return f"{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
 
 
+def is_copy(here: str | None, stamp: str) -> bool:
+    """Return whether a stamp is that of a copy: size and time, in nanoseconds."""
+    return here is not None and here.partition(":")[2] == stamp.partition(":")[2]
+
+
 def publish(repository: Path, content: bytes) -> None:
     """Make `content` the refs that readers see: all of them, by one rename."""
     replace(repository / "packed-refs", content, lock=repository / "packed-refs.lock")

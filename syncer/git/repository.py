@@ -224,6 +224,11 @@ class Repository:
             size=self.size(),
         )
 
+    def check_objects(self) -> None:
+        """Do nothing if every object is there that a ref needs, keep-refs' included."""
+        history = History(self._git, self._layout.repository, {}, self._lease)
+        history.check_whole(self._limits.deadline)
+
     def size(self) -> int:
         """Return the bytes of the repository's packs."""
         return sum(p.stat().st_size for p in packs(self._layout.objects))

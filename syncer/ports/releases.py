@@ -93,6 +93,12 @@ class ReleaseIndex(Protocol):
         blob any more.  Returns (tag, asset as it was).
         """
 
+    def visibility(self) -> dict[int, bool]:
+        """Return whether the repositories that upstream described are private.
+
+        By mirror; one that nobody has asked about is not among them.
+        """
+
     def hints(self) -> dict[int, Hint]:
         """Return what the last sweep showed of each mirror."""
 

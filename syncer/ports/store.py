@@ -106,6 +106,13 @@ class BareRepository(Protocol):
     def maintain(self, *, now: datetime) -> None:
         """Roll packs together and index them; readers notice nothing."""
 
+    def check_objects(self) -> None:
+        """Do nothing if every object is there that a ref needs, keep-refs' included.
+
+        Raises:
+            IntegrityError: one is missing; nothing was changed.
+        """
+
     def size(self) -> int:
         """Return the bytes of the repository's packs."""
 
@@ -136,6 +143,9 @@ class GitStore(Protocol):
         Raises:
             Locked: another process holds it still after `wait` (default: at once).
         """
+
+    def is_copy(self, path: str, stamp: str) -> bool:
+        """Return whether what is published is a copy, with its time, of a stamp's."""
 
     def check_space(self) -> None:
         """Raise `NoSpace` when the store is below its floor of free space."""

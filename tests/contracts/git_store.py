@@ -229,6 +229,24 @@ class GitStoreContract:
 
         assert receipts[0].stamp != receipts[1].stamp
 
+    def test_what_a_clone_shows_is_read_without_a_lease(
+        self, store: GitStore, upstream: Upstream
+    ) -> None:
+        """A line for each ref by name, tags unpeeled, none of those that we keep."""
+        assert store.show_refs(PATH) == b""
+        upstream.commit()
+        upstream.tag("v1")
+        mirrored(store, upstream.snapshot())
+        upstream.force()
+        mirrored(store, upstream.snapshot())
+        refs = published(store)
+        assert refs.kept
+        shown = sorted(f"{ref.oid} {name}\n" for name, ref in refs.upstream.items())
+        with store.lease(PATH):
+            lines = store.show_refs(PATH).decode().splitlines(keepends=True)
+        assert sorted(lines) == shown
+        assert [line[41:] for line in lines] == sorted(line[41:] for line in lines)
+
     def test_a_first_mirror_may_see_newer_refs(
         self, store: GitStore, upstream: Upstream
     ) -> None:

@@ -399,6 +399,18 @@ class PinContract:
         actions = [each.action for each in known.catalog.audit_events(9)]
         assert actions == ["unpin", "pin", "pin"]
 
+    def test_what_nobody_described_is_neither_private_nor_public(
+        self, known: Known
+    ) -> None:
+        """Visibility is upstream's word; there is none of a repository never seen."""
+        assert known.index.visibility() == {}
+        known.index.describe(known.qwen.id, DESCRIBED, (), T0)
+        known.index.describe(known.git.id, UNKNOWN, (), T0)
+        assert known.index.visibility() == {known.qwen.id: True}
+        shown = Origin(replace(FACTS, private=False))
+        known.index.describe(known.qwen.id, shown, (), T0)
+        assert known.index.visibility() == {known.qwen.id: False}
+
     def test_the_last_sweep_is_what_hints_show(self, known: Known) -> None:
         """Of each mirror that it showed; purged ones are passed over."""
         git, qwen = known.git.id, known.qwen.id
