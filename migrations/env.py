@@ -6,11 +6,11 @@ from typing import Any
 
 from alembic import context
 
-from syncer.catalog.tables import metadata
+from syncer.catalog.tables import complete
 
 attributes = context.config.attributes
 settings: dict[str, Any] = {
-    "target_metadata": metadata,
+    "target_metadata": complete(),
     # SQLite alters a table by building another one.
     "render_as_batch": True,
     # A killed migration leaves the tables as they were, on SQLite too.

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from itertools import count
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from syncer.catalog import transitions
-from syncer.errors import PermanentError, UnknownMirror
+from syncer.catalog import counting, transitions
+from syncer.catalog.homes import elsewhere
+from syncer.errors import Locked, PermanentError, UnknownMirror
 from syncer.model.mirrors import Activity, RepoState
 from syncer.model.runs import AuditEvent, Outcome, Stage, SyncRun, Trigger
 from tests.fakes_origins import Identities
+from tests.fakes_past import Past
 from tests.fakes_shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from syncer.model.content import Finding, RefChange, RefSnapshot
@@ -40,25 +44,65 @@ class FakeCatalog:
     `identities` what `FakeOrigins` does, and `shelf` what both indexes share.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, machine: str | None = None) -> None:
         self.lock = RLock()
+        self._machine = machine
         self.claims: dict[int, set[str]] = {}
         self.lfs_objects: dict[int, dict[str, LfsObject]] = {}
         self.identities = Identities()
         self.shelf = Shelf()
+        self.past = Past()
         self._ids = count(1)
         self._states: dict[int, RepoState] = {}
-        self._runs: dict[int, SyncRun] = {}
-        self._intents: dict[int, Intent] = {}
-        self._changes: list[tuple[int, datetime, int, RefChange]] = []
         self._findings: dict[tuple[int, str, str], Finding] = {}
         self._accepted: set[tuple[int, str]] = set()
-        self._samples: list[LagSample] = []
-        self._events: list[AuditEvent] = []
         self._capabilities: dict[str, str] = {}
         self.closed = False
 
-    def reconcile(self, wanted: Iterable[tuple[RepoName, str]], now: datetime) -> None:
+    def on(self, machine: str) -> FakeCatalog:
+        """Return the same catalog, as another machine writes to it."""
+        other = copy(self)
+        other._machine = machine  # noqa: SLF001 - a fresh copy of our own
+        return other
+
+    @contextmanager
+    def _at_home(self, mirror_id: int) -> Iterator[None]:
+        with self.lock:
+            state = self._states.get(mirror_id)
+            if state is not None and state.home != self._machine:
+                raise elsewhere(state.name.short, state.home, self._machine)
+            yield
+
+    def place(self, homes: Mapping[int, str]) -> None:
+        with self.lock:
+            for mirror_id, home in homes.items():
+                state = self._states[mirror_id]
+                self._states[mirror_id] = replace(state, home=state.home or home)
+
+    def rehome(
+        self, state: RepoState, home: str, event: AuditEvent, *, stamp: str | None
+    ) -> None:
+        with self.lock:
+            found = self._states[state.id]
+            before = (state.home, state.stamp, state.generation)
+            if (found.home, found.stamp, found.generation) != before:
+                msg = f"{state.name} changed meanwhile; nothing was changed"
+                raise Locked(msg)
+            moved = replace(found, home=home, stamp=stamp)
+            if stamp is None:
+                moved = replace(moved, fingerprint=None, asked=None, head=None)
+                moved = replace(moved, ref_count=0, packs=0, size=0, maintained=None)
+                moved = replace(moved, outcome=None, lfs_scanned=None)
+                moved = replace(moved, last_attempt=None, last_success=None)
+            self._states[state.id] = moved
+            self.past.tell([event])
+
+    def reconcile(
+        self,
+        wanted: Iterable[tuple[RepoName, str]],
+        now: datetime,
+        homes: Mapping[str, str] | None = None,
+    ) -> None:
         with self.lock:
             named = {n.identity: (n, tier) for n, tier in reversed(list(wanted))}
             present = {s.name.identity: s for s in self._states.values()}
@@ -73,6 +117,8 @@ class FakeCatalog:
                     state = self._renamed(state, name, now)
                 if state.activity is Activity.REMOVED:
                     state = replace(state, activity=Activity.ACTIVE)
+                if state.home is None and not state.generation:
+                    state = replace(state, home=(homes or {}).get(identity))
                 self._states[state.id] = replace(state, name=name, tier=tier)
             for state in list(self._states.values()):
                 if state.name.identity not in named:
@@ -87,7 +133,7 @@ class FakeCatalog:
 
     def _renamed(self, state: RepoState, name: RepoName, now: datetime) -> RepoState:
         after, event = self.identities.renamed(state, name, now)
-        self._events.append(event)
+        self.past.tell([event])
         return after
 
     def by_id(self) -> dict[int, RepoState]:
@@ -126,7 +172,7 @@ class FakeCatalog:
                 raise PermanentError(msg)
             activity = Activity.PAUSED if paused else Activity.ACTIVE
             self._states[state.id] = replace(state, activity=activity)
-            self._events.append(event)
+            self.past.tell([event])
 
     def accept(self, name: RepoName, event: AuditEvent, *, oid: str | None) -> Held:
         with self.lock:
@@ -139,28 +185,25 @@ class FakeCatalog:
                 self._states[state.id] = replace(state, held=held)
             if held.oid is not None:
                 self._accepted.add((state.id, held.oid))
-            self._events.append(event)
+            self.past.tell([event])
             return held
 
     def purge(self, name: RepoName, event: AuditEvent) -> None:
-        with self.lock:
+        with self._at_home(self.state(name).id):
             state = self.state(name)
             if state.activity is not Activity.REMOVED:
                 msg = f"{name} is still configured; nothing was deleted"
                 raise PermanentError(msg)
             gone = state.id
             del self._states[gone]
-            self._intents.pop(gone, None)
-            self._runs = {k: r for k, r in self._runs.items() if r.mirror_id != gone}
-            self._changes = [c for c in self._changes if c[0] != gone]
+            self.past.purge(gone)
             self._findings = {k: f for k, f in self._findings.items() if k[0] != gone}
             self._accepted = {a for a in self._accepted if a[0] != gone}
-            self._samples = [s for s in self._samples if s.mirror_id != gone]
             self.claims.pop(gone, None)
             self.lfs_objects.pop(gone, None)
             self.identities.purge(gone)
             self.shelf.purge(gone)
-            self._events.append(event)
+            self.past.tell([event])
 
     def accepted_objects(self, mirror_id: int) -> list[str]:
         return sorted(oid for owner, oid in self._accepted if owner == mirror_id)
@@ -168,9 +211,11 @@ class FakeCatalog:
     def flush_probes(self, results: Sequence[ProbeResult]) -> None:
         with self.lock:
             for result in results:
-                if result.mirror_id in self._states:
+                state = self._states.get(result.mirror_id)
+                if state is not None and state.home == self._machine:
                     self._flush(self._states[result.mirror_id], result.started)
                     self._list(self._states[result.mirror_id], result.listed)
+            self.past.add(counting.flushed(len(results)))
 
     def _flush(self, state: RepoState, at: datetime) -> None:
         if state.last_success is None or state.last_success < at:
@@ -225,7 +270,7 @@ class FakeCatalog:
         return None if state is None else state.lfs_scanned
 
     def maintained(self, mirror_id: int, at: datetime, size: int) -> None:
-        with self.lock:
+        with self._at_home(mirror_id):
             state = self._states[mirror_id]
             after = replace(state, packs=0, maintained=at, size=size)
             self._states[mirror_id] = after
@@ -238,7 +283,7 @@ class FakeCatalog:
         *,
         observed: datetime | None,
     ) -> int:
-        with self.lock:
+        with self._at_home(state.id):
             stored = self._states[state.id]
             if observed is not None and stored.behind_since is None:
                 self._states[state.id] = replace(stored, behind_since=observed)
@@ -248,19 +293,21 @@ class FakeCatalog:
 
     def _add_run(self, run: SyncRun) -> int:
         run_id = next(self._ids)
-        self._runs[run_id] = replace(run, id=run_id, findings=())
+        placed = replace(run, id=run_id, findings=(), machine=self._machine)
+        self.past.runs[run_id] = placed
         return run_id
 
     def confirm(
         self, state: RepoState, probe: Probe, stamp: str, refs: RefSnapshot
     ) -> None:
-        with self.lock:
+        with self._at_home(state.id):
             stored = self._states[state.id]
             after = transitions.confirmed(stored, probe, stamp, refs)
             self._states[state.id] = after
 
     def close_run(self, run: SyncRun, *, held: Held | None = None) -> None:
-        with self.lock:
+        with self._at_home(run.mirror_id):
+            run = replace(run, machine=self._machine)
             before = self._states[run.mirror_id]
             self._states[run.mirror_id] = transitions.closed(before, run, held)
             self._add_findings(run)
@@ -270,11 +317,15 @@ class FakeCatalog:
                 self._end(ended)
             else:
                 self._add_run(ended)
+            self.past.count(ended)
 
     def _end(self, run: SyncRun) -> None:
-        stored = self._runs[run.id]
-        self._runs[run.id] = replace(
-            run, trigger=stored.trigger, started=stored.started, findings=()
+        stored = self.past.runs[run.id]
+        self.past.runs[run.id] = replace(
+            run,
+            trigger=stored.trigger,
+            started=stored.started,
+            findings=(),
         )
 
     def _add_findings(self, run: SyncRun) -> None:
@@ -283,21 +334,22 @@ class FakeCatalog:
             self._findings.setdefault(key, finding)
 
     def intend(self, intent: Intent) -> None:
-        with self.lock:
+        with self._at_home(intent.mirror_id):
             if intent.releases is not None:
                 self.shelf.check(intent.mirror_id, intent.releases)
-            self._intents[intent.mirror_id] = intent
-            run = self._runs[intent.run_id]
-            self._runs[intent.run_id] = run.reached(Stage.PROMOTE)
+            self.past.intents[intent.mirror_id] = intent
+            run = self.past.runs[intent.run_id]
+            self.past.runs[intent.run_id] = run.reached(Stage.PROMOTE)
 
     def intent(self, mirror_id: int) -> Intent | None:
-        return self._intents.get(mirror_id)
+        return self.past.intents.get(mirror_id)
 
     def finish(self, intent: Intent, receipt: Receipt, run: SyncRun) -> SyncRun:
-        with self.lock:
+        with self._at_home(intent.mirror_id):
+            run = replace(run, machine=self._machine)
             before = self._states[intent.mirror_id]
             if not self._close_intent(intent):
-                generation = self._runs[intent.run_id].generation
+                generation = self.past.runs[intent.run_id].generation
                 if not generation:
                     msg = f"run {intent.run_id} has no open intent"
                     raise PermanentError(msg)
@@ -310,7 +362,7 @@ class FakeCatalog:
                 ended=transitions.ended(run),
             )
             self._states[before.id] = after
-            self._samples.append(transitions.lag_sample(before, "refs", intent, done))
+            self.past.measure(transitions.lag_sample(before, "refs", intent, done))
             self._add_changes(intent, done)
             if intent.releases is not None:
                 at = transitions.ended(run)
@@ -320,20 +372,22 @@ class FakeCatalog:
 
     def _leave(self, done: SyncRun, events: Iterable[Event]) -> None:
         at, subject = transitions.ended(done), done.name.short
-        self._events.extend(
+        self.past.tell(
             AuditEvent(at, "upstream", each.action, subject, each.detail, each.alarming)
             for each in events
         )
         self._add_findings(done)
         self.claims.pop(done.mirror_id, None)
         self._end(done)
+        self.past.count(done)
 
     def publish_releases(
         self, run: SyncRun, changes: ReleaseChanges, events: Sequence[Event]
     ) -> SyncRun:
-        with self.lock:
+        with self._at_home(run.mirror_id):
+            run = replace(run, machine=self._machine)
             before = self._states[run.mirror_id]
-            stored = self._runs.get(run.id)
+            stored = self.past.runs.get(run.id)
             if stored is not None and stored.generation:
                 return replace(run, stage=Stage.RECORD, generation=stored.generation)
             if stored is None or stored.outcome is not None:
@@ -368,42 +422,44 @@ class FakeCatalog:
         self._states[before.id] = replace(after, releases=listed)
         sample = transitions.release_sample(before, changes, done)
         if sample is not None:
-            self._samples.append(sample)
+            self.past.measure(sample)
 
     def _add_changes(self, intent: Intent, run: SyncRun) -> None:
-        if not intent.first:
+        if intent.changes and not intent.first:
             at, generation = transitions.ended(run), run.generation
-            self._changes.extend(
+            self.past.telling.add(intent.run_id)
+            self.past.changes.extend(
                 (intent.mirror_id, at, generation, c) for c in intent.changes
             )
 
     def _close_intent(self, intent: Intent) -> bool:
-        stored = self._intents.get(intent.mirror_id)
+        stored = self.past.intents.get(intent.mirror_id)
         if stored is None or stored.run_id != intent.run_id:
             return False
-        del self._intents[intent.mirror_id]
+        del self.past.intents[intent.mirror_id]
         return True
 
     def forget(self, intent: Intent, ended: datetime, reason: str) -> None:
-        with self.lock:
+        with self._at_home(intent.mirror_id):
             self._close_intent(intent)
-            if self._runs[intent.run_id].outcome is None:
+            if self.past.runs[intent.run_id].outcome is None:
                 self._fail(intent.run_id, ended, reason)
 
     def _fail(self, run_id: int, ended: datetime, reason: str) -> None:
-        self._runs[run_id] = replace(
-            self._runs[run_id],
+        self.past.runs[run_id] = replace(
+            self.past.runs[run_id],
             outcome=Outcome.FAILED,
             ended=ended,
             error=reason,
             exit_code=1,
         )
+        self.past.add(counting.abandoned(1))
 
     def abandon_runs(self, mirror_id: int, ended: datetime, reason: str) -> int:
-        with self.lock:
+        with self._at_home(mirror_id):
             dead = [
                 run.id
-                for run in self._runs.values()
+                for run in self.past.runs.values()
                 if run.outcome is None and run.mirror_id == mirror_id
             ]
             self.claims.pop(mirror_id, None)
@@ -412,21 +468,35 @@ class FakeCatalog:
             return len(dead)
 
     def run_trigger(self, run_id: int) -> Trigger:
-        if run_id not in self._runs:
+        if run_id not in self.past.runs:
             msg = f"run {run_id} is not in the catalog"
             raise PermanentError(msg)
-        return self._runs[run_id].trigger
+        return self.past.runs[run_id].trigger
 
     def unfinished(self) -> list[RepoState]:
         with self.lock:
-            open_ = {r.mirror_id for r in self._runs.values() if r.outcome is None}
-            found = open_ | set(self._intents) | set(self.claims)
-            return self._sorted(self._states[each] for each in found)
+            open_ = {r.mirror_id for r in self.past.runs.values() if r.outcome is None}
+            found = open_ | set(self.past.intents) | set(self.claims)
+            states = map(self._states.__getitem__, found)
+            return self._sorted(s for s in states if s.home == self._machine)
 
-    def runs(self, name: RepoName | None, limit: int) -> list[SyncRun]:
+    def runs(
+        self,
+        name: RepoName | None,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        outcome: Outcome | None = None,
+    ) -> list[SyncRun]:
         with self.lock:
             only = None if name is None else self.state(name).id
-            found = [r for r in self._runs.values() if only in {None, r.mirror_id}]
+            found = [
+                run
+                for run in self.past.runs.values()
+                if only in {None, run.mirror_id}
+                and (since is None or run.ended is None or run.ended >= since)
+                and outcome in {None, run.outcome}
+            ]
             newest = sorted(found, key=lambda run: run.id, reverse=True)[:limit]
             return [replace(r, name=self._states[r.mirror_id].name) for r in newest]
 
@@ -434,18 +504,18 @@ class FakeCatalog:
         self, name: RepoName, limit: int
     ) -> list[tuple[datetime, int, RefChange]]:
         mirror_id = self.state(name).id
-        found = [change[1:] for change in self._changes if change[0] == mirror_id]
+        found = [change[1:] for change in self.past.changes if change[0] == mirror_id]
         return found[::-1][:limit]
 
     def findings(self, mirror_id: int) -> list[Finding]:
         return [f for key, f in sorted(self._findings.items()) if key[0] == mirror_id]
 
     def lag_samples(self, since: datetime) -> list[LagSample]:
-        found = [sample for sample in self._samples if sample.published >= since]
+        found = [sample for sample in self.past.samples if sample.published >= since]
         return sorted(found, key=lambda sample: sample.published)
 
     def audit(self, event: AuditEvent) -> None:
-        self._events.append(event)
+        self.past.tell([event])
 
     def audit_events(
         self,
@@ -456,7 +526,7 @@ class FakeCatalog:
     ) -> list[AuditEvent]:
         found = [
             each
-            for each in self._events[::-1]
+            for each in reversed(self.past.events.values())
             if subject in {None, each.subject} and (since is None or each.at >= since)
         ]
         return found[:limit]

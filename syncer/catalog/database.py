@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 READING = {"syncer_reading": True}
 
 _BUSY_TIMEOUT = 10  # seconds
+#: How Postgres is reached.  A server's machine that is gone says nothing, not even
+#: goodbye: that is noticed within half a minute, not after two hours.
+#: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+_LASTING: dict[str, Any] = {
+    "connect_timeout": _BUSY_TIMEOUT,
+    "application_name": "syncer",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
 _NFS_MAGIC = 0x6969  # statfs(2)
 _LOCK_KEY = 0x73796E63  # "sync": which of Postgres' advisory locks is ours
 _ENCRYPTED = {"require", "verify-ca", "verify-full"}
@@ -127,10 +138,7 @@ def _postgres(url: URL) -> Engine:
     try:
         engine = create_engine(
             url,
-            connect_args={
-                "connect_timeout": _BUSY_TIMEOUT,
-                "application_name": "syncer",
-            },
+            connect_args=_LASTING,
             # A server that restarted is noticed before a statement is lost.
             pool_pre_ping=True,
             max_overflow=-1,
@@ -140,6 +148,24 @@ def _postgres(url: URL) -> Engine:
         raise ConfigError(msg, hint="pip install 'syncer[postgres]'") from None
     event.listen(engine, "connect", _prepare_postgres)
     return engine
+
+
+def libpq(url: str) -> dict[str, Any]:
+    """Return what psycopg connects with to reach a Postgres catalog's database.
+
+    For those who keep tables of their own beside the catalog's; may hold a password.
+
+    Raises:
+        ConfigError: the catalog is kept in something else.
+    """
+    parsed = parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        msg = "several machines need a Postgres catalog"
+        raise ConfigError(msg, hint="for example catalog = 'postgresql://db/syncer'")
+    _check_encryption(parsed)
+    engine = connect(url)
+    _, named = engine.dialect.create_connect_args(parsed)
+    return {**named, **_LASTING}
 
 
 def _prepare_postgres(connection: Any, _record: object) -> None:  # noqa: ANN401 - a driver's connection has no common type

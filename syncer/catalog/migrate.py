@@ -24,7 +24,7 @@ from syncer.catalog.database import (
     revisions,
     sqlite_file,
 )
-from syncer.catalog.tables import metadata
+from syncer.catalog.tables import complete
 from syncer.catalog.translation import translated
 from syncer.errors import CatalogBusy, NotInitialised, PermanentError
 
@@ -71,7 +71,7 @@ def differences(url: str) -> list[str]:
     """Return what autogenerate would put into a migration; empty is right."""
     with _opened(url) as engine, engine.connect() as conn:
         context = MigrationContext.configure(conn, opts={"compare_type": True})
-        return [str(entry) for entry in compare_metadata(context, metadata)]
+        return [str(entry) for entry in compare_metadata(context, complete())]
 
 
 def _configuration(conn: Connection | None, output: StringIO | None = None) -> Config:

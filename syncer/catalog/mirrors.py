@@ -81,7 +81,7 @@ _FLUSH_LISTED = _FLUSH.values(
 
 def states(conn: Connection) -> list[RepoState]:
     """Return the mirrors that are configured, by name."""
-    return [read_state(row) for row in conn.execute(_CONFIGURED)]
+    return [read_state(row) for row in conn.execute(_CONFIGURED).all()]
 
 
 def state(conn: Connection, name: RepoName) -> RepoState:

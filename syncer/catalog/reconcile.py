@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import bindparam, insert, select, update
 
 from syncer.catalog import aliases, history, origins
+from syncer.catalog.homes import place
 from syncer.catalog.tables import mirror
 from syncer.model.mirrors import Activity
 from syncer.model.names import RepoName
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _m = mirror.c
 _PRESENT = select(
     *(_m.identity, _m.host, _m.owner, _m.name, _m.tier, _m.activity),
-    *(_m.id, _m.path, _m.upstream),
+    *(_m.id, _m.path, _m.upstream, _m.home, _m.generation),
 )
 _BY_ID = update(mirror).where(mirror.c.id == bindparam("mirror_id"))
 
@@ -43,6 +44,13 @@ class _Row(NamedTuple):
     id: int
     path: str
     upstream: str | None
+    home: str | None
+    generation: int
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing of it lies on any machine yet."""
+        return self.home is None and not self.generation
 
     @property
     def is_removed(self) -> bool:
@@ -61,29 +69,41 @@ class Changes(NamedTuple):
     updated: list[dict[str, Any]]
     #: Mirrors as they were, and the names of theirs that they take.
     renamed: list[tuple[_Row, RepoName]]
+    #: The homes of mirrors that have none.
+    placed: dict[int, str]
     at: datetime
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.updated or self.renamed)
+        return bool(self.added or self.updated or self.renamed or self.placed)
 
 
 def compare(
-    conn: Connection, wanted: Sequence[tuple[RepoName, str]], now: datetime
+    conn: Connection,
+    wanted: Sequence[tuple[RepoName, str]],
+    now: datetime,
+    homes: Mapping[str, str],
 ) -> Changes:
-    """Return how the mirrors differ from those that are wanted."""
+    """Return how the mirrors differ from those that are wanted.
+
+    `homes` are machines by the identity of a name: where a mirror goes of which
+    nothing lies anywhere yet.
+    """
     present = {row[0]: _Row(*row) for row in conn.execute(_PRESENT)}
     # Of a name that is wanted twice the first counts.
     named = {name.identity: (name, tier) for name, tier in reversed(wanted)}
     paths = {row.path.lower() for row in present.values()}
     followed = _followed(conn, named, present)
-    changes = Changes([], [], [], now)
+    changes = Changes([], [], [], {}, now)
     kept = set()
     for identity, (name, tier) in reversed(named.items()):
         row = present.get(identity) or followed.get(identity)
         if row is None:
-            changes.added.append(_new(name, tier, _free(name.path, paths), now))
+            new = _new(name, tier, _free(name.path, paths), now)
+            changes.added.append(new | {"home": homes.get(identity)})
             continue
         kept.add(row.id)
+        if row.is_new and identity in homes:
+            changes.placed[row.id] = homes[identity]
         if row.identity != identity:
             changes.renamed.append((row, name))
         activity = Activity.ACTIVE if row.is_removed else row.activity
@@ -172,6 +192,7 @@ def apply(conn: Connection, changes: Changes) -> None:
     _rename(conn, changes)
     if changes.added:
         conn.execute(insert(mirror), changes.added)
+    place(conn, changes.placed)
 
 
 def _rename(conn: Connection, changes: Changes) -> None:

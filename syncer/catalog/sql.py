@@ -7,18 +7,19 @@ of the database leaves.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from syncer.catalog import history, mirrors, reconcile, runs
+from syncer.catalog import history, homes, mirrors, reconcile, runs, spans
 from syncer.catalog.database import exclusively
 from syncer.catalog.transactions import Transactional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
     from syncer.model.content import Finding, RefChange, RefSnapshot
     from syncer.model.mirrors import Held, RepoState
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         AuditEvent,
         Intent,
         LagSample,
+        Outcome,
         Probe,
         ProbeResult,
         Receipt,
@@ -40,18 +42,41 @@ if TYPE_CHECKING:
 class SqlCatalog(Transactional):
     """`ports.Catalog` on SQLite or Postgres; usable from many threads."""
 
-    def reconcile(self, wanted: Iterable[tuple[RepoName, str]], now: datetime) -> None:
+    def __init__(self, engine: Engine, machine: str | None = None) -> None:
+        """Write for `machine`, where several work for one catalog."""
+        super().__init__(engine)
+        self._machine = machine
+
+    def reconcile(
+        self,
+        wanted: Iterable[tuple[RepoName, str]],
+        now: datetime,
+        homes: Mapping[str, str] | None = None,
+    ) -> None:
         """Make the active mirrors those of the configuration.
 
         Nothing is written, nor any lock taken, when they already are.
         """
-        wanted = list(wanted)
+        wanted, homes = list(wanted), homes or {}
         with self._reading() as conn:
-            if not reconcile.compare(conn, wanted, now):
+            if not reconcile.compare(conn, wanted, now, homes):
                 return
         with self._writing() as conn:
             exclusively(conn)
-            reconcile.apply(conn, reconcile.compare(conn, wanted, now))
+            reconcile.apply(conn, reconcile.compare(conn, wanted, now, homes))
+
+    def place(self, homes_: Mapping[int, str]) -> None:
+        """Give homes to mirrors that have none; the others stay where they are."""
+        with self._writing() as conn:
+            homes.place(conn, homes_)
+
+    def rehome(
+        self, state: RepoState, home: str, event: AuditEvent, *, stamp: str | None
+    ) -> None:
+        """Let a mirror live on another machine, if it is still as `state` has it."""
+        with self._writing() as conn:
+            homes.move(conn, state, home, stamp)
+            history.audit(conn, event)
 
     def states(self) -> list[RepoState]:
         """Return every mirror that is configured, by name."""
@@ -79,6 +104,7 @@ class SqlCatalog(Transactional):
     def purge(self, name: RepoName, event: AuditEvent) -> None:
         """Delete every row of a removed mirror; audit events stay."""
         with self._writing() as conn:
+            homes.check(conn, mirrors.state(conn, name).id, self._machine)
             mirrors.purge(conn, name)
             history.audit(conn, event)
 
@@ -88,14 +114,15 @@ class SqlCatalog(Transactional):
             return mirrors.accepted_objects(conn, mirror_id)
 
     def flush_probes(self, results: Sequence[ProbeResult]) -> None:
-        """Store unchanged probes, all in one statement and one commit."""
+        """Store unchanged probes in one statement, and count them, in one commit."""
         if results:
             with self._writing() as conn:
-                mirrors.flush(conn, results)
+                mirrors.flush(conn, results, self._machine)
 
     def maintained(self, mirror_id: int, at: datetime, size: int) -> None:
         """Record that a repository's packs are in order."""
         with self._writing() as conn:
+            homes.check(conn, mirror_id, self._machine)
             mirrors.maintained(conn, mirror_id, at, size)
 
     def open_run(
@@ -108,23 +135,27 @@ class SqlCatalog(Transactional):
     ) -> int:
         """Start a run and, with `observed`, the lag clock."""
         with self._writing() as conn:
-            return runs.start(conn, state, trigger, started, observed)
+            homes.check(conn, state.id, self._machine)
+            return runs.start(conn, state, trigger, started, observed, self._machine)
 
     def confirm(
         self, state: RepoState, probe: Probe, stamp: str, refs: RefSnapshot
     ) -> None:
         """Record that the published refs were found equal to upstream's."""
         with self._writing() as conn:
+            homes.check(conn, state.id, self._machine)
             mirrors.confirm(conn, state, probe, stamp, refs)
 
     def close_run(self, run: SyncRun, *, held: Held | None = None) -> None:
         """Record a run that published nothing; one with id 0 gets its row."""
         with self._writing() as conn:
-            runs.close(conn, run, held)
+            homes.check(conn, run.mirror_id, self._machine)
+            runs.close(conn, self._here(run), held)
 
     def intend(self, intent: Intent) -> None:
         """Record what is about to be published."""
         with self._publishing(intent.releases) as conn:
+            homes.check(conn, intent.mirror_id, self._machine)
             runs.intend(conn, intent)
 
     def intent(self, mirror_id: int) -> Intent | None:
@@ -138,14 +169,19 @@ class SqlCatalog(Transactional):
         May be called again when the first answer was lost: it records once.
         """
         with self._publishing(intent.releases) as conn:
-            return runs.finish(conn, intent, receipt, run)
+            homes.check(conn, intent.mirror_id, self._machine)
+            return runs.finish(conn, intent, receipt, self._here(run))
 
     def publish_releases(
         self, run: SyncRun, changes: ReleaseChanges, events: Sequence[Event]
     ) -> SyncRun:
         """Make release changes visible that no ref change goes with, once."""
         with self._publishing(changes) as conn:
-            return runs.publish_releases(conn, run, changes, events)
+            homes.check(conn, run.mirror_id, self._machine)
+            return runs.publish_releases(conn, self._here(run), changes, events)
+
+    def _here(self, run: SyncRun) -> SyncRun:
+        return replace(run, machine=self._machine)
 
     def _publishing(
         self, changes: ReleaseChanges | None
@@ -156,11 +192,13 @@ class SqlCatalog(Transactional):
     def forget(self, intent: Intent, ended: datetime, reason: str) -> None:
         """Remove an intent whose rename never happened; its run failed."""
         with self._writing() as conn:
+            homes.check(conn, intent.mirror_id, self._machine)
             runs.forget(conn, intent, ended, reason)
 
     def abandon_runs(self, mirror_id: int, ended: datetime, reason: str) -> int:
         """Mark the runs of a mirror that a dead process left open as failed."""
         with self._writing() as conn:
+            homes.check(conn, mirror_id, self._machine)
             return runs.abandon(conn, mirror_id, ended, reason)
 
     def run_trigger(self, run_id: int) -> Trigger:
@@ -169,14 +207,21 @@ class SqlCatalog(Transactional):
             return runs.trigger(conn, run_id)
 
     def unfinished(self) -> list[RepoState]:
-        """Return the mirrors with an open run or intent, also removed ones."""
+        """Return this machine's mirrors with an open run or intent, also removed."""
         with self._reading() as conn:
-            return runs.unfinished(conn)
+            return runs.unfinished(conn, self._machine)
 
-    def runs(self, name: RepoName | None, limit: int) -> list[SyncRun]:
+    def runs(
+        self,
+        name: RepoName | None,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        outcome: Outcome | None = None,
+    ) -> list[SyncRun]:
         """Return the latest runs, newest first, without their findings."""
         with self._reading() as conn:
-            return runs.latest(conn, name, limit)
+            return spans.latest(conn, name, limit, since, outcome)
 
     def ref_changes(
         self, name: RepoName, limit: int

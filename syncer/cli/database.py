@@ -28,11 +28,27 @@ def upgrade(session: Session, *, sql: bool) -> None:
 
     config = session.config()
     told = database.upgrade(config.catalog_url, sql=sql)
+    if config.is_cluster:
+        told = f"{told}\n{_upgrade_queue(config.catalog_url, sql=sql)}"
     if sql:
         session.output.data(told)
         return
     session.output.say(told)
     session.output.next("syncer status")
+
+
+def _upgrade_queue(url: str, *, sql: bool) -> str:
+    """Bring the tables of the queue up to date that several machines share."""
+    from syncer.catalog import database
+    from syncer.cli.worker import without_procrastinate
+
+    try:
+        from syncer.workers import cluster_schema
+    except ModuleNotFoundError as exc:
+        raise without_procrastinate(exc) from None
+    if sql:
+        return cluster_schema.statements()
+    return cluster_schema.upgrade(database.libpq(url))
 
 
 @db_command.command("current", epilog=options.statuses())

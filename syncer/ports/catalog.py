@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from syncer.model.content import Finding, RefChange, RefSnapshot
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         AuditEvent,
         Intent,
         LagSample,
+        Outcome,
         Probe,
         ProbeResult,
         Receipt,
@@ -26,12 +27,39 @@ if TYPE_CHECKING:
 
 
 class Catalog(Protocol):
-    """What we know.  One call is one transaction; no row leaves."""
+    """What we know.  One call is one transaction; no row leaves.
 
-    def reconcile(self, wanted: Iterable[tuple[RepoName, str]], now: datetime) -> None:
+    It writes for one machine, or, where only one works, for none in particular.  Of
+    a mirror that another machine keeps, or none yet, whatever records a visit raises
+    `Locked` and changes nothing; unchanged probes are left out.
+    """
+
+    def reconcile(
+        self,
+        wanted: Iterable[tuple[RepoName, str]],
+        now: datetime,
+        homes: Mapping[str, str] | None = None,
+    ) -> None:
         """Make the active mirrors those of the configuration: (name, tier).
 
         A name that is no longer wanted becomes REMOVED; nothing is deleted.
+        `homes` are machines by identity: where a mirror goes that was never
+        mirrored; it moves none.
+        """
+
+    def place(self, homes: Mapping[int, str]) -> None:
+        """Give homes to mirrors that have none; the others stay where they are."""
+
+    def rehome(
+        self, state: RepoState, home: str, event: AuditEvent, *, stamp: str | None
+    ) -> None:
+        """Let a mirror live on another machine, if it is still as `state` has it.
+
+        `stamp` is that of the repository there; None: there is none, and all that
+        was known of the old one is forgotten.
+
+        Raises:
+            Locked: it was published or moved since; nothing was changed.
         """
 
     def states(self) -> list[RepoState]:
@@ -140,10 +168,21 @@ class Catalog(Protocol):
         """Return why a run was started."""
 
     def unfinished(self) -> list[RepoState]:
-        """Return the mirrors whose last run has neither finished nor failed."""
+        """Return the mirrors kept here whose last run has not ended."""
 
-    def runs(self, name: RepoName | None, limit: int) -> list[SyncRun]:
-        """Return the latest runs, newest first."""
+    def runs(
+        self,
+        name: RepoName | None,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        outcome: Outcome | None = None,
+    ) -> list[SyncRun]:
+        """Return the latest runs, newest first.
+
+        With `since` those that ended since, or are going on; with `outcome` those
+        that ended so.
+        """
 
     def ref_changes(
         self, name: RepoName, limit: int

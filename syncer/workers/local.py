@@ -19,7 +19,7 @@ from syncer.model.runs import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from syncer.model.mirrors import RepoState
     from syncer.model.runs import Progress, SyncRun, Trigger, Visit
@@ -84,6 +84,11 @@ class LocalWorkers:
         """Return how many runs move objects, and how many wait to."""
         with self._lock:
             return self._active.total(), len(self._waiting)
+
+    def oldest(self) -> datetime | None:
+        """Return since when the first visit that waits to move objects does so."""
+        with self._lock:
+            return min((visit.started for visit, _ in self._waiting), default=None)
 
     def join(self) -> None:
         """Wait until nothing is in hand."""

@@ -25,7 +25,7 @@ from syncer.catalog import database, migrate
 from syncer.catalog.index import SqlBlobIndex
 from syncer.catalog.release_index import SqlReleaseIndex
 from syncer.catalog.sql import SqlCatalog
-from syncer.catalog.tables import metadata
+from syncer.catalog.tables import complete
 from syncer.errors import CatalogBusy, ConfigError, NotInitialised, SchemaOutdated
 from syncer.model.blobs import Blob, StoredBlob
 from syncer.model.lfs import LfsCounts, LfsObject, LfsPointer, LfsState, LfsTally
@@ -523,7 +523,7 @@ def _declared(url: str) -> dict[str, Any]:
     """Return the shape of the tables that the program declares."""
     engine = database.connect(url)
     with engine.begin() as conn:
-        metadata.create_all(conn)
+        complete().create_all(conn)
     shape = _shape(engine)
     engine.dispose()
     return shape
