@@ -16,10 +16,10 @@ ARGS ?=
 BIN := .venv/bin
 RUN := .venv/.installed-run
 DEV := .venv/.installed-dev
-CHECKED := syncer tests bench migrations
+CHECKED := syncer tests bench migrations deploy
 
 # What the tests start that Debian has: servers of upstreams and of the catalog.
-PACKAGES := git git-lfs postgresql openssh-server e2fsprogs
+PACKAGES := git git-lfs postgresql openssh-server e2fsprogs prometheus systemd libseccomp2
 
 ##@ Use
 
@@ -119,3 +119,19 @@ packages:
 	apt-get update -qq -o Acquire::Retries=3; \
 	apt-get install -qq -o Acquire::Retries=3 --yes \
 	  --no-install-recommends "$${missing[@]}" > /dev/null
+
+##@ Hand it on
+
+.PHONY: wheel
+wheel: .venv/bin/python ## Build dist/syncer-VERSION-py3-none-any.whl
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check wheel --no-deps \
+	  --wheel-dir dist . $(ARGS)
+	@ls dist/syncer-*.whl
+
+.PHONY: deb
+deb: .venv/bin/python ## Build dist/syncer_VERSION_ARCH.deb, on the Debian it is for
+	@$(BIN)/python -m deploy.debian.build $(ARGS)
+
+.PHONY: stress
+stress: $(RUN) ## Put load on an installation: make stress ARGS=--help
+	@$(BIN)/python -m deploy.stress $(ARGS)

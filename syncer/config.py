@@ -17,11 +17,11 @@ from pydantic import BaseModel, ValidationError
 
 from syncer.alerting import Alert
 from syncer.checks import consistency
-from syncer.credentials import Secret
+from syncer.credentials import Secret, catalog_of
 from syncer.endpoints import S3, Host, Model
 from syncer.errors import ConfigError
 from syncer.listening import Web
-from syncer.places import dotted, line_numbers, where_of
+from syncer.places import Places, dotted, where_of
 from syncer.settings import DEFAULT_TIERS, Config, Syncer, Tier, settled
 from syncer.wanted import Owner, Repo
 
@@ -50,11 +50,9 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         ConfigError: with every problem found, each with file, line and key.
     """
     raw, text = _read(path)
-    places = {key: f"{path}:{n}" for key, n in line_numbers(text).items()}
-    origins = dict.fromkeys(places, str(path))
     overridden = _override(raw, environ)
-    origins |= overridden
-    places |= overridden
+    places = Places(text, lambda line: f"{path}:{line}", overridden)
+    origins = Places(text, lambda _: str(path), overridden)
     try:
         config = Config.model_validate(_with_default_tiers(raw))
     except ValidationError as exc:
@@ -80,7 +78,20 @@ def locate(explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
     )
     if named is not None:
         return named
-    return next((path for path in search_path(environ) if path.is_file()), None)
+    places = search_path(environ)
+    found = next((path for path in places if os.path.isfile(path)), None)  # noqa: PTH113 - pathlib raises where a directory is closed
+    # Who reads one that we may not look at says so.
+    return found or next((path for path in places if _is_closed(path)), None)
+
+
+def _is_closed(path: Path) -> bool:
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def search_path(environ: Mapping[str, str]) -> tuple[Path, ...]:
@@ -128,6 +139,10 @@ def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]
     if not isinstance(section, dict):
         return {}
     origins = _lay_over(section, "syncer", Syncer, environ)
+    catalog = catalog_of(environ)
+    if catalog is not None:
+        section["catalog"] = catalog.reveal()
+        origins["syncer.catalog"] = "the credential `catalog`"
     inner: dict[str, type[Model]] = {"s3": S3, "web": Web}
     for name, model in inner.items():
         keys = section.get(name, {})

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from syncer.config import Config
+
+
+def read_secrets(config: Config) -> None:
+    """Read the secrets while we are root: the store's owner may not be let in."""
+    if os.geteuid() == 0:
+        config.secrets()
+
 
 def become_owner(data: Path, *, for_good: bool = True) -> bool:
     """Become the user that owns the store if we are root; True if that is another.

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from syncer.cli.owner import become_owner
+from syncer.cli.owner import become_owner, read_secrets
 from syncer.errors import ConfigError, NotInitialised, UnknownMirror
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Session:
     def config(self, *, for_good: bool = True) -> Config:
         """Read the configuration, and become the store's owner."""
         config = self.look()
+        read_secrets(config)
         become_owner(config.data, for_good=for_good)
         self._log(config)
         return config

@@ -13,9 +13,10 @@ import click
 
 import syncer
 from syncer.cli import options
-from syncer.cli.owner import acting_for, become_owner
+from syncer.cli.owner import acting_for, become_owner, read_secrets
 from syncer.cli.render import plural, styled
 from syncer.errors import ConfigError, NotInitialised, PermanentError, SyncerError
+from syncer.model.names import GITHUB
 from syncer.units import size
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def init_command(session: Session, *, data: Path | None) -> int:
         _write(path, data)
         config = load(path, environ)
         out.say(f"Wrote {path}; everything can be changed later there.")
+    read_secrets(config)
     become_owner(config.data)
     failed = _prepare(out, config)
     out.say()
@@ -154,7 +156,8 @@ def _git(config: Config) -> str:
 
 
 def _tokens(config: Config) -> str:
-    count = len(config.secrets())
+    entries = [config.target_host(name) for name in config.hosts | {GITHUB}]
+    count = sum(each.token is not None or each.app is not None for each in entries)
     if not count:
         return "none: public repositories only (syncer help environment)"
     return f"{plural(count, 'host')} with a token"

@@ -1,0 +1,1 @@
+"""What is handed on: the wheel, the Debian package, the containers, the load script."""
