@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from syncer.catalog.database import check_schema, connect
 from syncer.catalog.index import SqlBlobIndex
+from syncer.catalog.operations import SqlOperations
 from syncer.catalog.release_index import SqlReleaseIndex
 from syncer.catalog.sql import SqlCatalog
 from syncer.credentials import Redactor
@@ -82,6 +83,9 @@ class App:
     #: Set it to end every git process and wait nowhere; runs then fail softly.
     stop: threading.Event
     world: World
+    operations: SqlOperations
+    #: Raises what is wrong with the catalog's tables.
+    check_schema: Callable[[], None]
     #: What is closed at the end, the last first.
     _resources: ExitStack
 
@@ -146,8 +150,10 @@ class App:
         Those that its owners were found to have are among them.
         """
         self.config = self.config.with_owned(self.world.releases)
-        wanted = [(repo.name, repo.tier) for repo in self.config.repo]
-        self.catalog.reconcile(wanted, self.clock.now())
+        repos = self.config.repo
+        wanted = [(repo.name, repo.tier) for repo in repos]
+        homes = {repo.name.identity: repo.host for repo in repos if repo.host}
+        self.catalog.reconcile(wanted, self.clock.now(), homes)
 
     def close(self) -> None:
         """Store what waits and give back threads and connections."""
@@ -166,7 +172,7 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
     check_schema(engine)
     releases = SqlReleaseIndex(engine)
     config = config.with_owned(releases)
-    catalog = SqlCatalog(engine)
+    catalog = SqlCatalog(engine, config.syncer.host)
     git = GitCommand(
         config.syncer.git,
         max_file=config.syncer.max_file,
@@ -251,6 +257,8 @@ def build(config: Config, *, stop: threading.Event | None = None) -> App:
         git,
         stop,
         world,
+        SqlOperations(engine),
+        partial(check_schema, engine),
         resources,
     )
 

@@ -53,11 +53,21 @@ class Care:
             return set()
         return {self._mirror_id}
 
-    def begin(self, app: App, states: Iterable[RepoState], *, idle: bool) -> None:
-        """Begin what is due, unless something is at work; mirrors only when `idle`."""
+    def begin(
+        self,
+        app: App,
+        states: Iterable[RepoState],
+        *,
+        idle: bool,
+        leads: bool = True,
+    ) -> None:
+        """Begin what is due, unless something is at work; mirrors only when `idle`.
+
+        What all machines share is looked after by the one that `leads`.
+        """
         if self._is_busy():
             return
-        if self._next_sweep <= self._monotonic():
+        if leads and self._next_sweep <= self._monotonic():
             self._next_sweep = self._monotonic() + SWEEP
             self._start(None, lambda: self._sweep(app))
         elif idle:

@@ -13,8 +13,9 @@ from syncer.model.names import GITHUB
 from syncer.places import where_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from syncer.alerting import Alert
     from syncer.endpoints import S3, Host
     from syncer.settings import Config
     from syncer.wanted import Owner, Repo
@@ -42,8 +43,10 @@ def consistency(
                 known = ", ".join(sorted(config.tier))
                 found.append(f"{at}: there is no tier {entry.tier!r}; known: {known}")
     for name, host in config.host.items():
-        at = where_of(path, places, ("host", name))
-        found += [f"{at}: {said}" for said in _host_problems(name, host, environ)]
+        found += [
+            f"{where_of(path, places, ('host', name))}: {said}"
+            for said in _host_problems(name, host, environ)
+        ]
     found += _owner_problems(config, path, places)
     found += _store_problems(config.syncer.s3, path, places)
     found += _face_problems(config, path, places)
@@ -89,12 +92,15 @@ def _store_problems(
 ) -> Iterator[str]:
     """Yield what is wrong with the object store's addresses."""
     for key in ("endpoint", "public_endpoint"):
-        at = where_of(path, places, ("syncer", "s3", key))
         scheme, host = _scheme_and_host(getattr(s3, key) or "https://aws")
         if scheme not in {"https", "http"} or not host:
-            yield f"{at}: write an address like https://s3.corp:9000"
+            said = "write an address like https://s3.corp:9000"
         elif scheme == "http" and not (s3.plain_http or _is_loopback(host)):
-            yield f"{at}: off this machine http needs plain_http = true"
+            said = "off this machine http needs plain_http = true"
+        else:
+            continue
+        # Asked for only now: to find where keys stand takes a while.
+        yield f"{where_of(path, places, ('syncer', 's3', key))}: {said}"
 
 
 def _face_problems(
@@ -114,20 +120,27 @@ def _alert_problems(
     environ: Mapping[str, str],
 ) -> Iterator[str]:
     """Yield what is wrong with whom to tell of what."""
-    seen: set[str] = set()
+    seen: list[str] = []
     for index, alert in enumerate(config.alert):
-        at = where_of(path, places, ("alert", index, "name"))
-        if alert.name in seen:
-            yield f"{at}: there are two channels named {alert.name!r}"
-        seen.add(alert.name)
-        for tier in alert.tiers:
-            if tier not in config.tier:
-                known = ", ".join(sorted(config.tier))
-                yield f"{at}: there is no tier {tier!r}; known: {known}"
-        if alert_place(alert.name, alert.url_file, environ) is None:
-            variable = f"$SYNCER_ALERT_{alert.name.upper().replace('-', '_')}"
-            credential = f"the credential alert-{alert.name}"
-            yield f"{at}: its address is missing: {credential}, url_file or {variable}"
+        for said in _channel_problems(config, alert, seen, environ):
+            yield f"{where_of(path, places, ('alert', index, 'name'))}: {said}"
+        seen.append(alert.name)
+
+
+def _channel_problems(
+    config: Config, alert: Alert, seen: Collection[str], environ: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield what is wrong with a channel that comes after those of some names."""
+    if alert.name in seen:
+        yield f"there are two channels named {alert.name!r}"
+    for tier in alert.tiers:
+        if tier not in config.tier:
+            known = ", ".join(sorted(config.tier))
+            yield f"there is no tier {tier!r}; known: {known}"
+    if alert_place(alert.name, alert.url_file, environ) is None:
+        variable = f"$SYNCER_ALERT_{alert.name.upper().replace('-', '_')}"
+        credential = f"the credential alert-{alert.name}"
+        yield f"its address is missing: {credential}, url_file or {variable}"
 
 
 def _cluster_problems(

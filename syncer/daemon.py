@@ -3,71 +3,79 @@
     tick (every second)
       ├─ the file changed? take the new configuration, or keep the old one
       ├─ flush unchanged probes, one commit
-      ├─ decide who is due (`schedule/due.py`) and hand them to the workers
-      ├─ ask forges about many mirrors at once (`outlook.py`)
-      └─ look after packs and blobs (`care.py`)
+      ├─ decide who is due (`schedule/due.py`) and hand them to the workers: threads
+      │  of this process (`alone.py`), or those of several machines (`dispatch.py`)
+      └─ begin what goes on beside the runs (`attendants.py`)
 
 State is in the catalog, so that a restart goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
 import threading
 import time
 from contextlib import ExitStack
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from syncer import __version__, logs
+from syncer import __version__, freshness, logs
+from syncer.alone import Alone
+from syncer.attendants import Attendants
 from syncer.bootstrap import App, build
-from syncer.care import Care
 from syncer.catalog import database
-from syncer.config import environment, load
+from syncer.config import environment
+from syncer.drain import Drain
 from syncer.durable import translated
 from syncer.errors import Locked, SyncerError
 from syncer.git import version
 from syncer.git.lease import Patience, hold
-from syncer.model.runs import Trigger
-from syncer.outlook import Outlook
-from syncer.schedule.due import due
-from syncer.schedule.share import AHEAD, admit
+from syncer.model.machines import Role
+from syncer.presence import Duty
+from syncer.pulse import Pulse, headline
+from syncer.reload import ConfigFile, rebuilt
+from syncer.signals import listen
+from syncer.systemd import Notifier
+from syncer.watch import channels_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import FrameType
 
     from syncer.config import Config
     from syncer.credentials import Redactor
-    from syncer.workers.local import LocalWorkers
+    from syncer.member import Member
+    from syncer.model.mirrors import RepoState
 
 log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds
 #: A tick may take this share of the time; with very many mirrors, ticks are rarer.
 _DUTY = 0.05
-#: Seconds that runs may take to end after a signal before git is ended for them.
-_PATIENCE = 5.0
-#: Seconds after that, before the process goes without the answers it waits for.
-_FAREWELL = 4.0
 _ALONE = Patience(hint="one daemon works on a store; stop that one first")
 
 
-def serve(path: Path | None) -> int:
+def serve(path: Path | None, *, takes: bool = True) -> int:
     """Run until SIGINT or SIGTERM; return the exit status.
+
+    Where several machines work, it takes runs only if it `takes`.
 
     Raises:
         ConfigError: the file cannot be used at the start.
         Locked: another daemon works on this store.
         PermanentError: the store cannot be written to.
     """
-    seen = _modified(path)
-    config = load(path, environment())
+    notifier = Notifier(environment())
+    notifier.status("starting")
+    if notifier.watchdog is not None:
+        faulthandler.enable()  # systemd ends what hangs by SIGABRT: it tells where
+    file = ConfigFile(path)
+    config = file.read()
     redactor = logs.configure(environment(), config.secrets())
+    channels_of(config)  # an address that cannot be used is told now
     with ExitStack() as stack:
         with translated("the store"):
             config.data.mkdir(parents=True, exist_ok=True)
@@ -75,7 +83,7 @@ def serve(path: Path | None) -> int:
             stack.enter_context(hold(lock, f"{config.data}", _ALONE))
         if config.catalog_url.startswith("sqlite"):
             database.upgrade(config.catalog_url)
-        daemon = Daemon(config, redactor, seen)
+        daemon = Daemon(config, redactor, file, notifier, takes=takes)
         stack.callback(daemon.close)
         status = daemon.run()
     log.info("stopped")
@@ -86,32 +94,59 @@ class Daemon:
     """One process that keeps the mirrors of one store fresh."""
 
     def __init__(
-        self, config: Config, redactor: Redactor, seen: tuple[int, int] | None
+        self,
+        config: Config,
+        redactor: Redactor,
+        file: ConfigFile,
+        notifier: Notifier,
+        *,
+        takes: bool = True,
     ) -> None:
+        self._takes = takes
         self._redactor = redactor
+        self._file = file
         self._stopping = threading.Event()
         self._hurry = threading.Event()
         self._reload = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+        self._notifier = notifier
+        listen(self._on_signal, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         self._app = build(config, stop=self._hurry)
-        self._workers = self._new_workers(self._app)
-        #: Workers of former configurations that still have a run in hand.
-        self._retiring: list[tuple[threading.Thread, LocalWorkers]] = []
-        self._seen = seen
+        self._hands = self._crew(self._app)
         self._not_before = 0.0
+        self._took = 0.0
         self._complaint = ""
-        self._care = Care()
-        self._outlook = Outlook()
+        roles = [Role.SCHEDULER]
+        if takes:
+            roles.append(Role.WORKER)
+        if config.syncer.web.address is not None:
+            roles.append(Role.WEB)
+        self._attendants = Attendants(self._app.clock.now(), tuple(roles))
+        self._scheduler = BackgroundScheduler()
+        #: What the last tick knew of the mirrors.
+        self._states: list[RepoState] = []
+        self._pulse = Pulse(
+            notifier,
+            # One row by its key: the least that the catalog can be asked.
+            ask=lambda: self._app.catalog.intent(0),
+            tell=self._headline,
+        )
 
     def run(self) -> int:
         """Tick until a signal comes."""
         app = self._app
         git = version.check(app.git)
         app.reconcile()
+        self._states = app.catalog.states()
+        data, count = str(app.config.data), len(app.config.repo)
+        facts = {"version": __version__, "git": git, "data": data, "mirrors": count}
+        log.info("syncer started", extra=facts)
+        self._attendants.show(app)
+        # Repositories may take long to put right, and are not what a start is.
+        self._notifier.ready(self._headline())
+        self._pulse.start()
         self._recover()
-        scheduler = BackgroundScheduler()
-        scheduler.add_job(
+        self._hands.start()
+        self._scheduler.add_job(
             self._tick,
             "interval",
             seconds=_TICK,
@@ -119,29 +154,24 @@ class Daemon:
             max_instances=1,
             misfire_grace_time=None,
         )
-        data, count = str(app.config.data), len(app.config.repo)
-        facts = {"version": __version__, "git": git, "data": data, "mirrors": count}
-        log.info("syncer started", extra=facts)
-        scheduler.start()
-        while not self._stopping.wait(_TICK):
-            pass  # for a signal that came to another thread: handlers run in this one
-        running, waiting = self._workers.counts()
-        log.info("stopping", extra={"running": running, "waiting": waiting})
-        scheduler.shutdown(wait=True)
+        self._scheduler.start()
+        self._stopping.wait()
+        self._notifier.stopping("stopping")
+        log.info("stopping", extra={"running": self._hands.moving()})
         return 0
 
     def close(self) -> None:
         """Let what runs come to a safe end, then give everything back."""
         ending = threading.Thread(target=self._end, name="end", daemon=True)
         ending.start()
-        deadline = time.monotonic() + _PATIENCE
-        while ending.is_alive() and time.monotonic() < deadline:
-            ending.join(0.05)
-            if self._hurry.is_set():
-                break
-        self._hurry.set()
-        ending.join(_FAREWELL)
-        if ending.is_alive():
+        self._pulse.stop()
+        drain = Drain(
+            self._notifier,
+            self._hurry,
+            moving=self._hands.moving,
+            publishing=self._hands.is_publishing,
+        )
+        if not drain.wait(ending):
             # Threads that wait for upstream to speak hold nothing that matters,
             # and the interpreter would wait for them.
             log.info("stopped, without the answers that upstream still owes")
@@ -150,20 +180,30 @@ class Daemon:
 
     def _end(self) -> None:
         """Wait for all that runs; what is known of the rest is stored by then."""
-        others = [thread for thread, _ in self._retiring]
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)  # a tick may still be at it
         try:
             self._app.probes.flush()
-            self._workers.close()
-            for thread in others:
-                thread.join()
-            self._care.join()
-            self._outlook.join()
+            self._hands.close()
+            self._attendants.leave(self._app)
             self._app.close()
         except SyncerError as exc:
             log.warning("the last probes were not stored", extra={"error": str(exc)})
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+    def _headline(self) -> str:
+        """Return how the mirrors are in a line, and what is wrong with the tick."""
+        app = self._app
+        known = freshness.configured(app.config, self._states)
+        found = freshness.fresh(app.config, known, app.clock.now())
+        line = headline(found, app.config.tier, syncing=self._hands.moving())
+        if self._complaint:
+            return f"{line}; tick failed: {self._redactor.clean(self._complaint)}"
+        settled = self._scheduler.running
+        return line if settled else f"{line}; settling what was left unfinished"
+
+    def _on_signal(self, number: int) -> None:
         if number == signal.SIGHUP:
+            self._notifier.reloading()  # before the tick can say that it is over
             self._reload.set()
         elif self._stopping.is_set():
             self._hurry.set()  # asked twice: end git, refs stay as they are
@@ -172,102 +212,87 @@ class Daemon:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if now < self._not_before or self._stopping.is_set():
-            return
+        if now >= self._not_before and not self._stopping.is_set():
+            self._do_all(now)
+        self._beat()
+
+    def _beat(self) -> None:
+        """Note that the tick got on, unless the face hangs: both are watched."""
+        if self._attendants.is_responsive:
+            self._pulse.beat()
+
+    def _do_all(self, now: float) -> None:
         try:
-            self._app.probes.flush()
-            self._look_at_file()
-            self._hand_out()
+            for step in (self._app.probes.flush, self._look_at_file, self._hand_out):
+                step()
+                self._beat()
             self._complaint = ""
         except SyncerError as exc:
             if str(exc) != self._complaint:  # said once, not every second
                 log.error("tick failed", extra={"error": str(exc), "hint": exc.hint})  # noqa: TRY400 - a sentence is enough for an error of ours
             self._complaint = str(exc)
-        took = time.monotonic() - now
-        self._not_before = now + max(_TICK, took / _DUTY) - _TICK / 2
+        self._took = time.monotonic() - now
+        self._not_before = now + max(_TICK, self._took / _DUTY) - _TICK / 2
 
     def _hand_out(self) -> None:
-        app = self._app
-        states, busy = app.catalog.states(), self._in_hand()
-        hosts = {state.name.host for state in states}
-        known = {host: app.config.target_host(host) for host in hosts}
-        budgets = {host: settings.probes for host, settings in known.items()}
-        now, pending = app.clock.now(), app.probes.pending()
-        ready = due(states, app.config.tier, budgets, now, pending, busy)
-        shares = {host: settings.connections for host, settings in known.items()}
-        in_hand = (state.name.host for state in states if state.id in busy)
-        for decision in admit(ready, in_hand, shares):
-            self._workers.submit(decision.state, Trigger.SCHEDULE)
-        self._outlook.begin(app, states)
-        hinted = self._outlook.take(busy)
-        for state in (each for each in states if each.id in hinted):
-            self._workers.submit(state, Trigger.SCHEDULE)
-        if self._outlook.has_grown():
+        app, leads = self._app, self._hands.leads()
+        self._states = states = app.catalog.states()
+        aside = self._attendants.care.in_hand
+        begun = 0
+        if leads:
+            begun = self._hands.hand_out(states, aside)
+            busy = self._hands.busy() | aside
+            hinted = self._attendants.outlook.take(busy)
+            begun += self._hands.hand_hinted(states, hinted)
+        if self._attendants.outlook.has_grown():
             self._reload.set()
-        self._care.begin(app, states, idle=not busy and not ready)
+        idle = not begun and not self._hands.busy()
+        self._attendants.attend(app, states, self._duty(leads=leads), idle=idle)
 
-    def _in_hand(self) -> set[int]:
-        """Return the mirrors that somebody in this process works on."""
-        self._retiring = [each for each in self._retiring if each[0].is_alive()]
-        busy = self._workers.busy()
-        for _, workers in self._retiring:
-            busy |= workers.busy()
-        return busy | self._care.in_hand
+    def _duty(self, *, leads: bool) -> Duty:
+        """Return what this process has in hand."""
+        running, waiting = self._hands.counts()
+        return Duty(running, waiting, self._hands.oldest(), leads, self._took)
 
     def _look_at_file(self) -> None:
-        modified = _modified(self._app.config.path)
-        if modified == self._seen and not self._reload.is_set():
+        """Take the file over when it has changed, or when asked to."""
+        asked, changed = self._reload.is_set(), self._file.has_changed()
+        if not (asked or changed):
             return
         self._reload.clear()
-        self._seen = modified
         try:
-            config = load(self._app.config.path, environment())
-            if config.data != self._app.config.data:
-                log.warning("`data` changed; restart the daemon to use it")
-                return
-            self._redactor.learn(config.secrets())
-            app = self._try(config)
+            self._use(self._file.read())
         except SyncerError as exc:
             problems = getattr(exc, "problems", ())
             log.error(  # noqa: TRY400 - a sentence is enough for an error of ours
                 "the new configuration is not used; the old one stays",
                 extra={"error": str(exc), "problems": list(problems)},
             )
+        finally:
+            if asked:
+                self._notifier.ready(self._headline())
+
+    def _use(self, config: Config) -> None:
+        """Work with a new configuration; runs of the old one end in peace."""
+        if config.data != self._app.config.data:
+            log.warning("`data` changed; restart the daemon to use it")
             return
-        self._take_over(app)
-
-    def _try(self, config: Config) -> App:
-        """Return what works with a new configuration; nothing is left if it cannot."""
-        app = build(config, stop=self._hurry)
-        try:
-            version.check(app.git)
-            app.reconcile()
-        except BaseException:
-            app.close()
-            raise
-        return app
-
-    def _take_over(self, app: App) -> None:
-        """Work with the new configuration; runs of the old one end in peace."""
-        old_app, old_workers = self._app, self._workers
-        self._app, self._workers = app, self._new_workers(app)
+        self._redactor.learn(config.secrets())
+        channels_of(config)
+        app = rebuilt(config, self._hurry)
+        self._attendants.show(app)
+        self._app = app
+        self._hands.use(app, self._attendants.threads)
         log.info("configuration reloaded", extra={"mirrors": len(app.config.repo)})
-        others = (self._care.thread, self._outlook.thread)
 
-        def retire() -> None:
-            old_workers.close()
-            for other in others:
-                if other is not None:
-                    other.join()
-            old_app.close()
+    def _crew(self, app: App) -> Alone | Member:
+        """Return who works on what is due: this machine, or one of several."""
+        if not app.config.is_cluster:
+            return Alone(app)
+        from syncer.member import Member  # noqa: PLC0415 - an extra, and 0.3 s
 
-        thread = threading.Thread(target=retire, name="retire")
-        self._retiring.append((thread, old_workers))
-        thread.start()
-
-    def _new_workers(self, app: App) -> LocalWorkers:
-        wait = timedelta(seconds=5)
-        return app.workers(on_end=logs.run_ended, lock_wait=wait, ahead=AHEAD)
+        reload = self._reload.set
+        return Member(app, schedules=True, on_stranger=reload, takes=self._takes)
 
     def _recover(self) -> None:
         """Finish or forget what a dead process left, before anything is due."""
@@ -278,13 +303,3 @@ class Daemon:
                 self._app.pipeline.recover(state)
             except Locked as exc:
                 log.warning("left alone", extra={"reason": str(exc)})
-
-
-def _modified(path: Path | None) -> tuple[int, int] | None:
-    if path is None:
-        return None
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size

@@ -37,7 +37,8 @@ LAYERS = {
     # Seams and decisions: what the adapters meet in, each on its own.
     "ports": 3,
     "schedule": 3,
-    "reports": 3,
+    # What happened, in words and pictures; lag has one definition, in `schedule`.
+    "reports": 4,
     # The configuration, in parts: secrets, what is outside, what to mirror, who
     # reads and hears of it, the whole shape, whether it fits, how it is read.
     "credentials": 2,
@@ -50,8 +51,9 @@ LAYERS = {
     "config": 8,
     # The mirrors as configured and known together.
     "freshness": 7,
-    # What systemd is told.
+    # What systemd is told, and what it and people tell us.
     "systemd": 2,
+    "signals": 2,
     # How the log looks, with what is secret taken out.
     "logs": 8,
     # Adapters and the verbs of a run: never each other, they meet in ports.
@@ -74,10 +76,24 @@ LAYERS = {
     "care": 12,
     "outlook": 12,
     "watch": 12,
+    "presence": 12,
+    # What is wrong with an installation: looks at every part that is wired.
+    "doctor": 12,
+    # How the daemon begins anew, says that it lives, and ends.
+    "reload": 12,
+    "pulse": 12,
+    "drain": 12,
+    # All that goes on beside the runs, and who works on them.
+    "attendants": 13,
+    "crew": 13,
+    "dispatch": 13,
+    "alone": 14,
+    "member": 14,
     # What people and systemd start.
-    "daemon": 13,
-    "cli": 14,
-    "__main__": 15,
+    "daemon": 15,
+    "worker": 15,
+    "cli": 16,
+    "__main__": 17,
 }
 ADAPTERS = 9
 
@@ -107,6 +123,7 @@ CONFINED = {
     "aiohttp": ("web/",),
     "prometheus_client": ("web/",),
     "procrastinate": ("workers/cluster",),
+    "psycopg_pool": ("workers/cluster",),
     "jinja2": ("reports/", "web/"),
     "jwt": ("upstream/tokens.py",),  # an App's private key is used in one place
     "apscheduler": ("daemon.py",),  # it ticks, `schedule/` decides

@@ -58,6 +58,7 @@ COMMANDS = {
     "pin": Entry("Care", "pins", "Keep tags and their assets for good."),
     "unpin": Entry("Care", "pins", "Take a pin back."),
     "gc": Entry("Care", "care", "Remove what has expired, put packs in order."),
+    "doctor": Entry("Care", "doctor", "Find what is wrong, and say what to type."),
     "rehome": Entry("Care", "rehome", "Let this machine keep another one's mirror."),
     "db": Entry("Care", "database", "Look after the catalog's tables."),
     "config": Entry("Care", "configuration", "Show and check the configuration."),
