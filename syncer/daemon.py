@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import faulthandler
 import logging
-import os
-import signal
-import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -29,16 +26,15 @@ from syncer.attendants import Attendants
 from syncer.bootstrap import App, build
 from syncer.catalog import database
 from syncer.config import environment
-from syncer.drain import Drain
 from syncer.durable import translated
-from syncer.errors import Locked, SyncerError
+from syncer.errors import SyncerError
 from syncer.git import version
 from syncer.git.lease import Patience, hold
 from syncer.model.machines import Role
 from syncer.presence import Duty
-from syncer.pulse import Pulse, headline
+from syncer.pulse import headline
 from syncer.reload import ConfigFile, rebuilt
-from syncer.signals import listen
+from syncer.served import Served
 from syncer.systemd import Notifier
 from syncer.watch import channels_of
 
@@ -90,7 +86,7 @@ def serve(path: Path | None, *, takes: bool = True) -> int:
     return status
 
 
-class Daemon:
+class Daemon(Served):
     """One process that keeps the mirrors of one store fresh."""
 
     def __init__(
@@ -102,19 +98,12 @@ class Daemon:
         *,
         takes: bool = True,
     ) -> None:
+        super().__init__(redactor, file, notifier)
         self._takes = takes
-        self._redactor = redactor
-        self._file = file
-        self._stopping = threading.Event()
-        self._hurry = threading.Event()
-        self._reload = threading.Event()
-        self._notifier = notifier
-        listen(self._on_signal, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         self._app = build(config, stop=self._hurry)
-        self._hands = self._crew(self._app)
+        self._hands: Alone | Member = self._crew(self._app)
         self._not_before = 0.0
         self._took = 0.0
-        self._complaint = ""
         roles = [Role.SCHEDULER]
         if takes:
             roles.append(Role.WORKER)
@@ -124,12 +113,6 @@ class Daemon:
         self._scheduler = BackgroundScheduler()
         #: What the last tick knew of the mirrors.
         self._states: list[RepoState] = []
-        self._pulse = Pulse(
-            notifier,
-            # One row by its key: the least that the catalog can be asked.
-            ask=lambda: self._app.catalog.intent(0),
-            tell=self._headline,
-        )
 
     def run(self) -> int:
         """Tick until a signal comes."""
@@ -155,40 +138,18 @@ class Daemon:
             misfire_grace_time=None,
         )
         self._scheduler.start()
-        self._stopping.wait()
-        self._notifier.stopping("stopping")
-        log.info("stopping", extra={"running": self._hands.moving()})
+        self._wait()
         return 0
 
-    def close(self) -> None:
-        """Let what runs come to a safe end, then give everything back."""
-        ending = threading.Thread(target=self._end, name="end", daemon=True)
-        ending.start()
-        self._pulse.stop()
-        drain = Drain(
-            self._notifier,
-            self._hurry,
-            moving=self._hands.moving,
-            publishing=self._hands.is_publishing,
-        )
-        if not drain.wait(ending):
-            # Threads that wait for upstream to speak hold nothing that matters,
-            # and the interpreter would wait for them.
-            log.info("stopped, without the answers that upstream still owes")
-            logging.shutdown()
-            os._exit(0)
-
-    def _end(self) -> None:
+    def _finish(self) -> None:
         """Wait for all that runs; what is known of the rest is stored by then."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)  # a tick may still be at it
-        try:
+        with suppress(SyncerError):  # it is tried again, when all has ended
             self._app.probes.flush()
-            self._hands.close()
-            self._attendants.leave(self._app)
-            self._app.close()
-        except SyncerError as exc:
-            log.warning("the last probes were not stored", extra={"error": str(exc)})
+        self._hands.close()
+        self._attendants.leave(self._app)
+        self._app.close()
 
     def _headline(self) -> str:
         """Return how the mirrors are in a line, and what is wrong with the tick."""
@@ -200,15 +161,6 @@ class Daemon:
             return f"{line}; tick failed: {self._redactor.clean(self._complaint)}"
         settled = self._scheduler.running
         return line if settled else f"{line}; settling what was left unfinished"
-
-    def _on_signal(self, number: int) -> None:
-        if number == signal.SIGHUP:
-            self._notifier.reloading()  # before the tick can say that it is over
-            self._reload.set()
-        elif self._stopping.is_set():
-            self._hurry.set()  # asked twice: end git, refs stay as they are
-        else:
-            self._stopping.set()
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -228,9 +180,7 @@ class Daemon:
                 self._beat()
             self._complaint = ""
         except SyncerError as exc:
-            if str(exc) != self._complaint:  # said once, not every second
-                log.error("tick failed", extra={"error": str(exc), "hint": exc.hint})  # noqa: TRY400 - a sentence is enough for an error of ours
-            self._complaint = str(exc)
+            self._complain(exc)
         self._took = time.monotonic() - now
         self._not_before = now + max(_TICK, self._took / _DUTY) - _TICK / 2
 
@@ -254,24 +204,6 @@ class Daemon:
         running, waiting = self._hands.counts()
         return Duty(running, waiting, self._hands.oldest(), leads, self._took)
 
-    def _look_at_file(self) -> None:
-        """Take the file over when it has changed, or when asked to."""
-        asked, changed = self._reload.is_set(), self._file.has_changed()
-        if not (asked or changed):
-            return
-        self._reload.clear()
-        try:
-            self._use(self._file.read())
-        except SyncerError as exc:
-            problems = getattr(exc, "problems", ())
-            log.error(  # noqa: TRY400 - a sentence is enough for an error of ours
-                "the new configuration is not used; the old one stays",
-                extra={"error": str(exc), "problems": list(problems)},
-            )
-        finally:
-            if asked:
-                self._notifier.ready(self._headline())
-
     def _use(self, config: Config) -> None:
         """Work with a new configuration; runs of the old one end in peace."""
         if config.data != self._app.config.data:
@@ -293,13 +225,3 @@ class Daemon:
 
         reload = self._reload.set
         return Member(app, schedules=True, on_stranger=reload, takes=self._takes)
-
-    def _recover(self) -> None:
-        """Finish or forget what a dead process left, before anything is due."""
-        for state in self._app.catalog.unfinished():
-            if self._stopping.is_set():
-                return
-            try:
-                self._app.pipeline.recover(state)
-            except Locked as exc:
-                log.warning("left alone", extra={"reason": str(exc)})

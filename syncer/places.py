@@ -3,14 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 _HEADER = re.compile(r"\s*\[(?P<array>\[)?\s*(?P<name>[^\]]+?)\s*\]")
 _KEY = re.compile(r"""\s*(?P<key>[A-Za-z0-9_-]+|"[^"]*"|'[^']*')\s*=""")
+
+
+class Places(Mapping[str, str]):
+    """Something about each key of a file, by where it stands.
+
+    Found when somebody asks: a file of 10,000 repositories is read by every command,
+    and few ask.
+    """
+
+    def __init__(
+        self, text: str, said: Callable[[int], str], others: Mapping[str, str]
+    ) -> None:
+        """`said` gets the line of a key; what `others` say of one counts instead."""
+        self._text = text
+        self._said = said
+        self._others = others
+
+    @cached_property
+    def _found(self) -> dict[str, str]:
+        found = {key: self._said(n) for key, n in line_numbers(self._text).items()}
+        return {**found, **self._others}
+
+    def __getitem__(self, key: str) -> str:
+        return self._found[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def dotted(location: Sequence[str | int]) -> str:

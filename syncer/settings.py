@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from syncer.alerting import Alert, addressed
+from syncer.credentials import passwords_of
 from syncer.endpoints import S3, Host, Model, keyed, named
 from syncer.listening import Web, guarded
 from syncer.model.names import GITHUB
@@ -28,7 +30,7 @@ from syncer.units import parse_floor
 from syncer.wanted import Duration, Interval, Owner, Repo, Size, check_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from syncer.credentials import Secret
     from syncer.model.names import OwnerName, RepoName
@@ -140,7 +142,7 @@ class Config(Model):
     alert: tuple[Alert, ...] = ()
 
     _path: Path | None = PrivateAttr(default=None)
-    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _hosts: dict[str, Host] = PrivateAttr(default_factory=dict)
     _environ: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -256,7 +258,8 @@ class Config(Model):
         found = [entry.token for entry in entries]
         found += [entry.app.key for entry in entries if entry.app is not None]
         found.append(self.syncer.web.token)
-        found += [alert.url for alert in self.alert]
+        found += [secret for alert in self.alert for secret in alert.secrets]
+        found += passwords_of(self.catalog_url)
         keys = self.syncer.s3.keys or ()
         return [secret for secret in (*found, *keys) if secret is not None]
 
@@ -283,7 +286,7 @@ def settled(
     *,
     path: Path | None,
     base: Path,
-    origins: dict[str, str],
+    origins: Mapping[str, str],
     environ: Mapping[str, str],
 ) -> Config:
     """Return the configuration with its origins, secrets and absolute directories.

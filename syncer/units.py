@@ -118,3 +118,8 @@ def size(count: float) -> str:
         count /= _STEP
         unit += 1
     return f"{count:.0f} B" if not unit else f"{count:.1f} {_BYTES[unit]}"
+
+
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    """Return `1 mirror`, `3 mirrors`."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"

@@ -13,7 +13,7 @@ from syncer.catalog import counting, transitions
 from syncer.catalog.homes import elsewhere
 from syncer.errors import Locked, PermanentError, UnknownMirror
 from syncer.model.mirrors import Activity, RepoState
-from syncer.model.runs import AuditEvent, Outcome, Stage, SyncRun, Trigger
+from syncer.model.runs import AuditEvent, Outcome, Published, Stage, SyncRun, Trigger
 from tests.fakes_origins import Identities
 from tests.fakes_past import Past
 from tests.fakes_shelf import Shelf
@@ -513,6 +513,10 @@ class FakeCatalog:
     def lag_samples(self, since: datetime) -> list[LagSample]:
         found = [sample for sample in self.past.samples if sample.published >= since]
         return sorted(found, key=lambda sample: sample.published)
+
+    def published(self, since: datetime) -> list[Published]:
+        samples = self.lag_samples(since)
+        return [Published(s.mirror_id, s.observed, s.published) for s in samples]
 
     def audit(self, event: AuditEvent) -> None:
         self.past.tell([event])

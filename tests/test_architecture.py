@@ -89,6 +89,7 @@ LAYERS = {
     "dispatch": 13,
     "alone": 14,
     "member": 14,
+    "served": 14,
     # What people and systemd start.
     "daemon": 15,
     "worker": 15,

@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from syncer.catalog.columns import Instant, Prose
 from syncer.catalog.schema import (
+    WHERE,
     WORD,
     Digest,
     Name,
@@ -51,8 +52,7 @@ blob = Table(
     Index(
         "ix_blob_condemned",
         "condemned",
-        sqlite_where=_CONDEMNED,
-        postgresql_where=_CONDEMNED,
+        info={WHERE: _CONDEMNED},
     ),
     # The rows lie in the order of the key: there is no second tree to descend.
     sqlite_with_rowid=False,
@@ -86,8 +86,7 @@ lfs_object = Table(
         "ix_lfs_object_due",
         "mirror_id",
         "retry_at",
-        sqlite_where=_OWED,
-        postgresql_where=_OWED,
+        info={WHERE: _OWED},
     ),
     sqlite_with_rowid=False,
 )

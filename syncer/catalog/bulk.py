@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean, String, bindparam
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from sqlalchemy import Column, Connection, Delete, Row, Select, Table, Update
+    from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.sql.compiler import SQLCompiler
 
 _NAME = "among"
@@ -83,6 +83,11 @@ def _listed(among: Iterable[str]) -> str | None:
 
 def insert(conn: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an `INSERT` that can say what to do when a row is there already."""
+    # Every command would load both, and uses one of them or none.
     if conn.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415 - as said above
+
         return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - as said above
+
     return postgresql.insert(table)

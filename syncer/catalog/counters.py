@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from syncer.catalog import counting, weights
+from syncer.catalog import bulk, counting, weights
 from syncer.catalog.operations_tables import counter
 
 if TYPE_CHECKING:
@@ -17,21 +16,6 @@ if TYPE_CHECKING:
 
 _c = counter.c
 _COUNTERS = select(_c.name, _c.label, _c.value).where(_c.name != weights.NAME)
-
-
-def _adding(
-    row: sqlite.Insert | postgresql.Insert,
-) -> sqlite.Insert | postgresql.Insert:
-    more = counter.c.value + row.excluded.value
-    return row.on_conflict_do_update(
-        index_elements=["name", "label"], set_={"value": more}
-    )
-
-
-_ADD = {
-    "sqlite": _adding(sqlite.insert(counter)),
-    "postgresql": _adding(postgresql.insert(counter)),
-}
 
 
 def add(conn: Connection, amounts: Amounts) -> None:
@@ -45,7 +29,12 @@ def add(conn: Connection, amounts: Amounts) -> None:
         for name, label in sorted(amounts)
     ]
     if rows:
-        conn.execute(_ADD[conn.dialect.name], rows)
+        row = bulk.insert(conn, counter)
+        more = counter.c.value + row.excluded.value
+        added = row.on_conflict_do_update(
+            index_elements=["name", "label"], set_={"value": more}
+        )
+        conn.execute(added, rows)
 
 
 def known(conn: Connection) -> Amounts:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select, update
 
 from syncer.catalog import mirrors, transitions
+from syncer.catalog.rows import named
 from syncer.catalog.tables import (
     audit_event,
     finding,
@@ -17,14 +18,14 @@ from syncer.catalog.tables import (
     ref_change,
 )
 from syncer.model.content import ChangeKind, Finding, RefChange
-from syncer.model.names import RepoName
-from syncer.model.runs import AuditEvent, LagSample
+from syncer.model.runs import AuditEvent, LagSample, Published
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection
 
+    from syncer.model.names import RepoName
     from syncer.model.runs import Intent, SyncRun
 
 
@@ -119,11 +120,20 @@ def lag_samples(
     )
     if until is not None:
         wanted = wanted.where(c.published < until)
-    found = conn.execute(wanted)
+    # By position, all at once: a month of 10,000 mirrors has 250,000 of them.
     return [
-        LagSample(mirror_id, RepoName(host, owner, name), *sample)
-        for host, owner, name, mirror_id, *sample in found
+        LagSample(id_, named(host, owner, name), component, seen, shown, before)
+        for host, owner, name, id_, component, seen, shown, before in conn.execute(
+            wanted
+        ).all()
     ]
+
+
+def published(conn: Connection, since: datetime) -> list[Published]:
+    """Return when changes were seen and published, of those since an instant."""
+    c = lag_sample.c
+    wanted = select(c.mirror_id, c.observed, c.published).where(c.published >= since)
+    return list(map(Published._make, conn.execute(wanted).all()))
 
 
 def audit(conn: Connection, event: AuditEvent) -> None:

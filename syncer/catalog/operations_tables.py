@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from syncer.catalog.columns import Instant, Json, Key, Prose
-from syncer.catalog.schema import WORD, Name, among, counted, metadata
+from syncer.catalog.schema import WHERE, WORD, Name, among, counted, metadata
 from syncer.model.incidents import Kind
 
 #: Of the name of a machine, and of one of its processes.
@@ -64,8 +64,7 @@ incident = Table(
         "kind",
         "subject",
         unique=True,
-        sqlite_where=_OPEN,
-        postgresql_where=_OPEN,
+        info={WHERE: _OPEN},
     ),
     Index(None, "began"),
     sqlite_autoincrement=True,

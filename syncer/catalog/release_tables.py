@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from syncer.catalog.columns import Instant, Json, Key, Prose, RefText
 from syncer.catalog.schema import (
+    WHERE,
     WORD,
     Digest,
     among,
@@ -120,8 +121,7 @@ asset = Table(
         "ix_asset_due",
         "mirror_id",
         "retry_at",
-        sqlite_where=_OWED,
-        postgresql_where=_OWED,
+        info={WHERE: _OWED},
     ),
     # Upstream may give a file that it replaced the same id: that one is a tombstone.
     Index(
@@ -129,8 +129,7 @@ asset = Table(
         "mirror_id",
         "upstream_id",
         unique=True,
-        sqlite_where=_SHOWN,
-        postgresql_where=_SHOWN,
+        info={WHERE: _SHOWN},
     ),
 )
 

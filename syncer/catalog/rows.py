@@ -68,7 +68,7 @@ RUN = select(
 
 
 @lru_cache(maxsize=1 << 16)
-def _named(host: str, owner: str, name: str) -> RepoName:
+def named(host: str, owner: str, name: str) -> RepoName:
     """Return the same name each time: it is compared and folded at every tick."""
     return RepoName(host, owner, name)
 
@@ -96,7 +96,7 @@ def read_state(row: Sequence[Any]) -> RepoState:
         releases, here, lacking, lost, weight, owed, home,
     ) = row
     return RepoState(
-        id_, _named(host, owner, name), path, tier, _ACTIVITIES[activity],
+        id_, named(host, owner, name), path, tier, _ACTIVITIES[activity],
         fingerprint, asked, stamp, head, ref_count, generation, _OUTCOMES[outcome],
         error, failures, attempt, success, behind, change, not_before,
         PushRate(hour, day, fortnight, rate_at) if rate_at else _NEVER_PUSHED,
@@ -182,7 +182,7 @@ def read_run(row: Sequence[Any]) -> SyncRun:
     return SyncRun(
         id=id_,
         mirror_id=mirror_id,
-        name=_named(host, owner, name),
+        name=named(host, owner, name),
         trigger=Trigger(trigger),
         started=started,
         stage=Stage(stage),

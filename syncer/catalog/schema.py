@@ -21,6 +21,11 @@ metadata = MetaData(
     }
 )
 
+#: What an index says of itself in its `info`: the condition of the rows it is of.
+WHERE = "where"
+#: What a table says there: percent of a page that are filled at first, on Postgres.
+FILLED = "filled"
+
 WORD = 16
 OID = 64  # of sha256; sha1 has 40
 DIGEST = 64
@@ -59,3 +64,20 @@ def mirror_key(*, primary: bool = False) -> Column[int]:
     return Column(
         "mirror_id", Key, ForeignKey("mirror.id"), primary_key=primary, nullable=False
     )
+
+
+def complete() -> MetaData:
+    """Return the metadata with the options that are one engine's own.
+
+    Only who makes or compares tables needs them, and naming one loads its engine's
+    whole dialect: a tenth of what a command takes that only reads.
+    """
+    for table in metadata.tables.values():
+        if FILLED in table.info:
+            kept = {"fillfactor": table.info[FILLED]}
+            table.dialect_kwargs["postgresql_with"] = kept
+        for index in table.indexes:
+            if WHERE in index.info:
+                for engine in ("sqlite", "postgresql"):
+                    index.dialect_kwargs[f"{engine}_where"] = index.info[WHERE]
+    return metadata

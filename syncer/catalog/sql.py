@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Outcome,
         Probe,
         ProbeResult,
+        Published,
         Receipt,
         SyncRun,
         Trigger,
@@ -46,6 +47,7 @@ class SqlCatalog(Transactional):
         """Write for `machine`, where several work for one catalog."""
         super().__init__(engine)
         self._machine = machine
+        self._remembered = mirrors.Remembered(engine.dialect)
 
     def reconcile(
         self,
@@ -81,7 +83,7 @@ class SqlCatalog(Transactional):
     def states(self) -> list[RepoState]:
         """Return every mirror that is configured, by name."""
         with self._reading() as conn:
-            return mirrors.states(conn)
+            return self._remembered.states(conn)
 
     def state(self, name: RepoName) -> RepoState:
         """Return one mirror, also a removed one."""
@@ -239,6 +241,11 @@ class SqlCatalog(Transactional):
         """Return the changes published since an instant, oldest first."""
         with self._reading() as conn:
             return history.lag_samples(conn, since)
+
+    def published(self, since: datetime) -> list[Published]:
+        """Return the same in no order, and only when each was seen and published."""
+        with self._reading() as conn:
+            return history.published(conn, since)
 
     def audit(self, event: AuditEvent) -> None:
         """Append an event."""

@@ -31,8 +31,10 @@ from syncer.catalog.origin_tables import alias, hint, origin, pin
 from syncer.catalog.release_tables import asset, listing_page, release
 from syncer.catalog.schema import (
     DIGEST,
+    FILLED,
     OID,
     PATH,
+    WHERE,
     WORD,
     Name,
     among,
@@ -47,6 +49,8 @@ from syncer.model.runs import Outcome, Stage, Trigger
 
 #: All tables, those of blobs included.
 metadata = schema.metadata
+#: The same, with what only those need who make tables.
+complete = schema.complete
 
 _OPEN = text("outcome IS NULL")
 _NONE = text("0")
@@ -125,7 +129,7 @@ mirror = Table(
     # An id that was purged must not return: a probe may still be in flight.
     sqlite_autoincrement=True,
     # Room in each page for the versions that the flushes leave behind.
-    postgresql_with={"fillfactor": 70},
+    info={FILLED: 70},
 )
 
 run = Table(
@@ -155,7 +159,7 @@ run = Table(
     among("outcome", Outcome),
     CheckConstraint("(outcome IS NULL) = (ended IS NULL)", name="ended"),
     Index(None, "mirror_id", "id"),
-    Index("ix_run_open", "mirror_id", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("ix_run_open", "mirror_id", info={WHERE: _OPEN}),
     sqlite_autoincrement=True,
 )
 

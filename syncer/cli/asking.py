@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncer.cli.render import plural, printable
+from syncer.cli.render import printable
 from syncer.errors import AccessDenied, Blocked, NotFound, SyncerError
 from syncer.model.content import DEFAULT_SCOPE
-from syncer.units import size
+from syncer.units import plural, size
 
 if TYPE_CHECKING:
     from syncer.cli.output import Output

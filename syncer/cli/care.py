@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import click
 
 from syncer.cli import documents, options
-from syncer.cli.render import plural, stamp
+from syncer.cli.render import stamp
 from syncer.cli.session import configured
 from syncer.cli.verdict import exit_status
 from syncer.errors import SyncerError
 from syncer.model.care import Swept
 from syncer.model.releases import Departure
-from syncer.units import size
+from syncer.units import plural, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncer.cli import options
-from syncer.cli.render import plural
-from syncer.units import span
+from syncer.units import plural, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from syncer.cli.render import counted, plural, printable
-from syncer.units import duration, size
+from syncer.cli.render import counted, printable
+from syncer.units import duration, plural, size
 
 if TYPE_CHECKING:
     from datetime import datetime

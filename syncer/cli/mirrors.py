@@ -11,12 +11,12 @@ import click
 from syncer.cli import documents, lfs, options, origins, releases
 from syncer.cli.history import run_table
 from syncer.cli.remedy import accepting, is_damaged
-from syncer.cli.render import ago, plural, printable, stamp, table
+from syncer.cli.render import ago, printable, stamp, table
 from syncer.cli.render import styled as styled_word
 from syncer.model.mirrors import Activity
 from syncer.model.origin import UNKNOWN
 from syncer.model.runs import Outcome, Word
-from syncer.units import duration, size, span
+from syncer.units import duration, plural, size, span
 
 if TYPE_CHECKING:
     from datetime import datetime

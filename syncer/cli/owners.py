@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from syncer.cli import documents
 from syncer.cli.asking import kinds
 from syncer.cli.editing import diff_of, edit_file, print_diff
-from syncer.cli.render import plural, printable, table
+from syncer.cli.render import printable, table
 from syncer.cli.session import event
 from syncer.errors import ConfigError, NotFound, SyncerError, UnknownMirror
 from syncer.model.origin import Discovery, OwnerSelection
 from syncer.model.selection import belongs
-from syncer.units import size
+from syncer.units import plural, size
 from syncer.wanted import Owner
 
 if TYPE_CHECKING:

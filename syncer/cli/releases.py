@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from syncer.cli.render import ago, plural, printable, table
+from syncer.cli.render import ago, printable, table
 from syncer.errors import PermanentError
 from syncer.model.releases import AssetState, Proof
-from syncer.units import duration, size
+from syncer.units import duration, plural, size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -15,7 +15,7 @@ import click
 from syncer.model.content import ChangeKind
 from syncer.model.lfs import LfsCounts
 from syncer.model.runs import Outcome, Word
-from syncer.units import duration, size
+from syncer.units import duration, plural, size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,11 +82,6 @@ def raw(text: str) -> str | None:
 def styled(word: str) -> str:
     """Return one of our words in its colour; the word alone says it all."""
     return click.style(word, fg=_COLORS.get(word.strip()), bold=True)
-
-
-def plural(count: int, noun: str, many: str | None = None) -> str:
-    """Return `1 mirror`, `3 mirrors`."""
-    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
 def table(

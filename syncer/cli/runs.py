@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from syncer.cli import documents, options
-from syncer.cli.render import plural, received, stamp
+from syncer.cli.render import received, stamp
 from syncer.cli.session import collect_again, configured
 from syncer.cli.verdict import PARTIAL, exit_status
 from syncer.errors import ConfigError, Locked
 from syncer.model.mirrors import Activity
 from syncer.model.runs import Outcome
-from syncer.units import duration, size
+from syncer.units import duration, plural, size
 
 if TYPE_CHECKING:
     from syncer.bootstrap import App

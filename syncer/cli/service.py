@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from syncer.cli.render import plural, stamp, styled
+from syncer.cli.render import stamp, styled
 from syncer.model.machines import Role, latest_allowances
-from syncer.units import duration
+from syncer.units import duration, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,10 @@ import click
 import syncer
 from syncer.cli import options
 from syncer.cli.owner import acting_for, become_owner, read_secrets
-from syncer.cli.render import plural, styled
+from syncer.cli.render import styled
 from syncer.errors import ConfigError, NotInitialised, PermanentError, SyncerError
 from syncer.model.names import GITHUB
-from syncer.units import size
+from syncer.units import plural, size
 
 if TYPE_CHECKING:
     from syncer.cli.output import Output

@@ -15,14 +15,14 @@ from syncer.cli import allowances, documents, options, service
 from syncer.cli.attention import lines as attention_lines
 from syncer.cli.attention import slowest
 from syncer.cli.remedy import needs_attention
-from syncer.cli.render import counted, plural, stamp, styled
+from syncer.cli.render import counted, stamp, styled
 from syncer.cli.service import Service
 from syncer.model.lfs import LfsCounts
 from syncer.model.releases import ReleaseCounts
 from syncer.model.runs import Word
 from syncer.reports.growth import floor_of, forecast
 from syncer.schedule.lag import percentile
-from syncer.units import duration, size, span
+from syncer.units import duration, plural, size, span
 
 if TYPE_CHECKING:
     from pathlib import Path

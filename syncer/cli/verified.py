@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from syncer.cli.render import plural, printable, styled
+from syncer.cli.render import printable, styled
 from syncer.model.runs import Word
-from syncer.units import size
+from syncer.units import plural, size
 
 if TYPE_CHECKING:
     from syncer.model.care import Damage, VerifyReport

@@ -11,13 +11,12 @@ import click
 
 from syncer.cli import options
 from syncer.cli.care import mirrors_of
-from syncer.cli.render import plural
 from syncer.cli.verdict import PARTIAL, exit_status
 from syncer.cli.verified import document, lines_of, word_of
 from syncer.errors import IntegrityError, Interrupted, SyncerError
 from syncer.model.care import Depth
 from syncer.model.runs import Word
-from syncer.units import size
+from syncer.units import plural, size
 
 if TYPE_CHECKING:
     from syncer.bootstrap import App

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Counts:
         """Add up the counts of mirrors; what two of them have counts twice."""
         those = list(those)
         names = [each.name for each in fields(cls) if each.name != "retry_at"]
-        sums = {name: sum(getattr(each, name) for each in those) for name in names}
+        sums = {name: sum(map(attrgetter(name), those)) for name in names}
         retries = (each.retry_at for each in those if each.retry_at)
         return cls(**sums, retry_at=min(retries, default=None))
 

@@ -30,6 +30,8 @@ _OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*")
 _URL = re.compile(r"(?P<scheme>[a-z+]+)://(?P<rest>.*)", re.IGNORECASE)
 _SCP = re.compile(r"(?:[A-Za-z0-9_.-]+@)(?P<host>[A-Za-z0-9.-]+):(?P<path>[^/].*)")
+# What nearly all names are: OWNER/NAME, and nothing to look at twice.
+_USUAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 # The port that a scheme means anyway is no part of a host's name.
 _PORTS = {"https": ":443", "http": ":80", "ssh": ":22", "git+ssh": ":22"}
 # A mirror's directory ends in `.git`, its lock in `.lock`, its quarantine in
@@ -67,6 +69,9 @@ class RepoName:
         Raises:
             InvalidName: with a sentence that says which part is wrong.
         """
+        if _USUAL.fullmatch(text) and not text.lower().endswith(".git"):
+            owner, _, name = text.partition("/")
+            return cls(GITHUB, owner, name)
         host, path = _split_host(text)
         owner, slash, name = path.removesuffix("/").rpartition("/")
         name = name.removesuffix(".git")

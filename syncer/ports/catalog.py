@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Outcome,
         Probe,
         ProbeResult,
+        Published,
         Receipt,
         SyncRun,
         Trigger,
@@ -194,6 +195,9 @@ class Catalog(Protocol):
 
     def lag_samples(self, since: datetime) -> list[LagSample]:
         """Return the changes published since an instant, oldest first."""
+
+    def published(self, since: datetime) -> list[Published]:
+        """Return the same in no order, and only when each was seen and published."""
 
     def audit(self, event: AuditEvent) -> None:
         """Append an event."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from syncer.units import duration, size, span
+from syncer.units import duration, plural, size, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,11 +77,13 @@ def headline(report: Report) -> list[str]:
     runs = report.runs
     failed = percent(report.failures / runs.count) if runs.count else "-"
     integrity = sum(each.integrity for each in report.mirrors)
-    worked = f"{runs.count:,} runs, {report.failures:,} failed ({failed})"
-    forced = f"{runs.force_pushes:,} force pushes ({runs.rewound:,} refs rewound)"
+    worked = f"{plural(runs.count, 'run')}, {report.failures:,} failed ({failed})"
+    forced = plural(runs.force_pushes, "force push", "force pushes")
+    if runs.rewound:
+        forced += f" ({plural(runs.rewound, 'ref')} rewound)"
     told = [
-        f"{len(report.mirrors):,} mirrors; {worked}",
-        f"{integrity:,} integrity incidents; {forced}",
+        f"{plural(len(report.mirrors), 'mirror')}; {worked}",
+        f"{plural(integrity, 'integrity incident')}; {forced}",
     ]
     if report.alarms:
         alarms = ", ".join(f"{action} {n:,}" for action, n in report.alarms.items())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from syncer.model.runs import LagSample
+    from syncer.model.runs import LagSample, Published
 
 _Value = TypeVar("_Value")
 
@@ -135,7 +135,8 @@ def components(
 
 
 def _since(start: datetime | None, now: datetime) -> timedelta:
-    return _NONE if start is None else max(_NONE, now - start)
+    # Of every mirror several times, at each look: `max` would take twice as long.
+    return _NONE if start is None or start >= now else now - start
 
 
 def target(state: RepoState, tier: Tier) -> timedelta:
@@ -143,10 +144,17 @@ def target(state: RepoState, tier: Tier) -> timedelta:
     return max(tier.target, _QUIET_TARGET) if state.standing.is_quiet else tier.target
 
 
-def word(  # noqa: PLR0911 - a list of words, the first that holds
+def word(
     state: RepoState, tier: Tier, now: datetime, *, releases: bool = False
 ) -> Word:
     """Return the one word that a person sees for a mirror."""
+    return _word(state, tier, components(state, now, releases=releases))
+
+
+def _word(  # noqa: PLR0911 - a list of words, the first that holds
+    state: RepoState, tier: Tier, found: tuple[ComponentLag, ...]
+) -> Word:
+    """Return the word of a mirror whose components are so fresh."""
     if state.activity is not Activity.ACTIVE:
         return Word.PAUSED
     if state.outcome is Outcome.GONE:
@@ -159,9 +167,10 @@ def word(  # noqa: PLR0911 - a list of words, the first that holds
         return Word.NEW
     if state.outcome is Outcome.PARTIAL or state.lfs.present < state.lfs.total:
         return Word.PARTIAL
-    if releases and _lacks_releases(state):
+    if len(found) > 1 and _lacks_releases(state):
         return Word.PARTIAL
-    late = lag(state, now, releases=releases) > target(state, tier)
+    aim = target(state, tier)
+    late = any(each.behind > aim or each.staleness > aim for each in found)
     return Word.LATE if late else Word.OK
 
 
@@ -178,7 +187,7 @@ def freshness(
     found = components(state, now, releases=releases)
     return Freshness(
         state,
-        word(state, tier, now, releases=releases),
+        _word(state, tier, found),
         max(each.behind for each in found),
         max(each.staleness for each in found),
         target(state, tier),
@@ -198,9 +207,10 @@ def worst_first(found: Iterable[Freshness]) -> list[Freshness]:
     )
 
 
-def delay(sample: LagSample) -> timedelta:
+def delay(sample: LagSample | Published) -> timedelta:
     """Return the time from seeing a change to publishing it."""
-    return max(_NONE, sample.published - sample.observed)
+    late = sample.published - sample.observed
+    return max(_NONE, late)
 
 
 def percentile(sorted_values: Sequence[_Value], share: float) -> _Value:
@@ -218,26 +228,28 @@ def percentile(sorted_values: Sequence[_Value], share: float) -> _Value:
 
 
 def attainment(
-    samples: Iterable[LagSample], targets: Mapping[int, timedelta]
+    samples: Iterable[LagSample | Published], targets: Mapping[int, timedelta]
 ) -> float | None:
     """Return the share of changes published within their mirror's target.
 
     A mirror without a target is left out; None when nothing is left.
     """
-    met = [
-        delay(sample) <= targets[sample.mirror_id]
-        for sample in samples
-        if sample.mirror_id in targets
-    ]
+    return _attained(((s.mirror_id, delay(s)) for s in samples), targets)
+
+
+def _attained(
+    delays: Iterable[tuple[int, timedelta]], targets: Mapping[int, timedelta]
+) -> float | None:
+    met = [late <= targets[id_] for id_, late in delays if id_ in targets]
     return sum(met) / len(met) if met else None
 
 
 def summarise(
-    samples: Iterable[LagSample], targets: Mapping[int, timedelta]
+    samples: Iterable[LagSample | Published], targets: Mapping[int, timedelta]
 ) -> Summary:
     """Return the percentiles and the attainment of published changes."""
-    those = list(samples)
-    delays = sorted(map(delay, those))
+    those = [(sample.mirror_id, delay(sample)) for sample in samples]
+    delays = sorted(late for _, late in those)
     if not delays:
         return Summary(0)
     return Summary(
@@ -246,5 +258,5 @@ def summarise(
         percentile(delays, 0.90),
         percentile(delays, 0.99),
         delays[-1],
-        attainment(those, targets),
+        _attained(those, targets),
     )

@@ -35,12 +35,13 @@ def per_second(rate: PushRate, now: datetime) -> float:
     """
     if rate.at is None:
         return IDLE
-    late = rate.decayed(now)
+    # As `rate.decayed(now)` has them; at each tick there is no time for an object.
+    passed = max(0.0, (now - rate.at).total_seconds())
     return (
         IDLE
-        + 0.3 * late.hour / HOUR
-        + 0.4 * late.day / DAY
-        + 0.3 * late.fortnight / FORTNIGHT
+        + 0.3 * (rate.hour * math.exp(-passed / HOUR)) / HOUR
+        + 0.4 * (rate.day * math.exp(-passed / DAY)) / DAY
+        + 0.3 * (rate.fortnight * math.exp(-passed / FORTNIGHT)) / FORTNIGHT
     )
 
 

@@ -20,6 +20,7 @@ from syncer.store.s3_leftovers import discard, leftovers
 from syncer.store.s3_multipart import DirectWriter, StagedWriter, leaving
 from syncer.store.s3_objects import Objects
 from syncer.store.s3_small import SmallWriter
+from syncer.store.s3_trial import Scratch
 from syncer.store.s3_unnamed import SmallReceiver, StagedReceiver
 
 if TYPE_CHECKING:
@@ -138,6 +139,10 @@ class S3Store:
         """Return an address at which anybody reads a blob for `expires` seconds."""
         key = self._address.key(check_digest(digest))
         return self._reached()[1].presign(key, expires)
+
+    def scratch(self) -> Scratch:
+        """Return the way to objects that are no blobs, for who tries and measures."""
+        return Scratch(*self._reached())
 
     def close(self) -> None:
         """Close idle connections."""

@@ -45,7 +45,12 @@ class Daemon:
 
     def __init__(self, syncer: Command, wrapper: Sequence[str] = ()) -> None:
         root = Path(__file__).parents[2]
-        named = {"PYTHONPATH": str(root), "SYNCER_LOG": "json"}
+        named = {
+            "PYTHONPATH": str(root),
+            "SYNCER_LOG": "json",
+            # Each would want the same port.
+            "SYNCER_WEB_LISTEN": "off",
+        }
         self._file = syncer.place / f"daemon-{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "syncer", "--config", str(syncer.file)]
         with self._file.open("wb") as output:

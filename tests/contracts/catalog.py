@@ -657,6 +657,9 @@ class PublicationContract:
         assert sample.not_before == T0 + MINUTE
         assert len(catalog.lag_samples(T0)) == 2
         assert catalog.lag_samples(run.ended + MINUTE) == []
+        assert catalog.published(run.ended) == [
+            (state.id, sample.observed, sample.published)
+        ]
 
     def test_finish_can_be_asked_twice(self, catalog: Catalog) -> None:
         """A caller who lost the answer asks again, and it is recorded once."""

@@ -17,7 +17,6 @@ from syncer.cli.render import (
     changes,
     counted,
     moved,
-    plural,
     printable,
     run_lines,
     stamp,
@@ -30,7 +29,7 @@ from syncer.model.lfs import LfsCounts, LfsTally
 from syncer.model.mirrors import RepoState
 from syncer.model.names import RepoName
 from syncer.model.runs import Outcome, Progress, SyncRun, Trigger, Word
-from syncer.units import duration, parse_duration, size, span
+from syncer.units import duration, parse_duration, plural, size, span
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 NAME = RepoName.parse("acme/widget")
