@@ -83,7 +83,7 @@ def no_lock_sweep(patch: Patch) -> None:
 
 def head_without_its_branch(patch: Patch) -> None:
     """Publish the new default branch without the old one beside it."""
-    patch(attempt, "_beside", lambda _published, _target: None)
+    patch(attempt, "beside", lambda _published, _target: None)
 
 
 def nothing_kept(patch: Patch) -> None:
