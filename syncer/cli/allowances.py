@@ -48,8 +48,10 @@ def loads(records: Records, states: Iterable[RepoState]) -> list[Load]:
     """Return what each host with an API is asked for, by host."""
     config = records.config
     by_host: dict[str, list[RepoState]] = {}
+    has_releases = records.has_releases
+    intervals = {name: tier.interval for name, tier in config.tier.items()}
     for state in states:
-        if state.activity is Activity.ACTIVE and records.has_releases(state):
+        if state.activity is Activity.ACTIVE and has_releases(state):
             by_host.setdefault(state.name.host, []).append(state)
     found = []
     for host in sorted(by_host):
@@ -58,10 +60,7 @@ def loads(records: Records, states: Iterable[RepoState]) -> list[Load]:
         except ConfigError:  # `config validate` says why
             authorised = False
         demands = [
-            (
-                state,
-                schedule.tier_interval(state, config.tier[state.tier].interval),
-            )
+            (state, schedule.tier_interval(state, intervals[state.tier]))
             for state in by_host[host]
         ]
         reserve = config.reserve(host)

@@ -15,7 +15,7 @@ import click
 
 from syncer.cli import documents, options
 from syncer.cli.render import stamp
-from syncer.cli.session import configured
+from syncer.cli.session import configured, kept_here
 from syncer.cli.verdict import exit_status
 from syncer.errors import SyncerError
 from syncer.model.care import Swept
@@ -211,14 +211,18 @@ def _bytes_of(those: tuple[Blob | Leftover, ...]) -> int:
 
 
 def mirrors_of(app: App, names: tuple[RepoName, ...]) -> list[RepoState]:
-    """Return the named mirrors, or all, as far as they have a repository."""
+    """Return the named mirrors, or all, as far as they have a repository here.
+
+    Raises:
+        Locked: another machine keeps a mirror that was named.
+    """
     wanted = {name.identity for name in configured(app.config, names)}
-    states = app.catalog.states()
-    return [
+    states = [
         state
-        for state in states
+        for state in app.catalog.states()
         if state.generation > 0 and (not wanted or state.name.identity in wanted)
     ]
+    return kept_here(app.config.syncer.host, states, named=bool(wanted))
 
 
 def _clear(app: App, state: RepoState, *, dry_run: bool) -> Cleared:

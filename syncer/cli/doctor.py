@@ -195,7 +195,11 @@ def _lines(check: Check, found: Finding) -> list[str]:
     level = click.style(f"{found.level.value:<4}", fg=_COLORS[found.level.value])
     lines = [f"  {level}  {check.code}  {printable(found.text)}"]
     if found.fix:
-        lines.append(f"{_INDENT}fix: {printable(found.fix)}   docs: {check.docs}")
+        # The address has a line of its own: a fix is there to be copied.
+        lines += [
+            f"{_INDENT}fix: {printable(found.fix)}",
+            f"{_INDENT}see: {check.docs}",
+        ]
     return lines
 
 

@@ -15,6 +15,8 @@ from syncer.model.runs import Word
 from syncer.units import duration, plural, span
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from syncer.cli.records import Records
     from syncer.cli.session import Session
     from syncer.schedule.lag import Freshness, Summary
@@ -134,6 +136,13 @@ def _lag(
     }
 
 
+def _checked(fresh: Freshness, now: datetime) -> str:
+    """Return when all components of a mirror were last known to be equal."""
+    if fresh.state.last_success is None:
+        return ago(None, now)
+    return ago(now - fresh.staleness, now)
+
+
 def _print_lag(
     session: Session,
     found: list[Freshness],
@@ -152,7 +161,7 @@ def _print_lag(
             fresh.state.tier,
             duration(fresh.lag),
             duration(fresh.behind),
-            ago(fresh.state.last_success, records.now),
+            _checked(fresh, records.now),
             fresh.word,
         )
         for fresh in found

@@ -11,7 +11,7 @@ from syncer.cli import options
 from syncer.cli.editing import edit_file, print_diff
 from syncer.cli.session import check_tier, event, unknown
 from syncer.cli.verdict import exit_status
-from syncer.errors import ConfigError, PermanentError, UnknownMirror
+from syncer.errors import ConfigError, Locked, PermanentError, UnknownMirror
 from syncer.model.mirrors import Activity
 from syncer.units import span
 
@@ -204,6 +204,8 @@ def _remove(
         return
     with session.app(for_good=False) as app:
         stored = _stored(app, name, config)
+        if purge:
+            _refuse_elsewhere(app, name)
         if purge and not yes:
             _ask(out, name, app.store.path(stored))
         if repo is not None:
@@ -239,6 +241,14 @@ def _stored(app: App, name: RepoName, config: Config) -> str:
         return app.catalog.state(name).path
     except UnknownMirror:
         raise unknown(name, config) from None
+
+
+def _refuse_elsewhere(app: App, name: RepoName) -> None:
+    """Refuse to delete what another machine keeps, before anything is changed."""
+    home, here = app.catalog.state(name).home, app.config.syncer.host
+    if home is not None and home != here:
+        msg = f"{name} is kept by {home}; nothing was changed"
+        raise Locked(msg, hint=f"run it there: syncer remove {name} --purge")
 
 
 def _ask(out: Output, name: RepoName, repository: Path) -> None:

@@ -166,6 +166,8 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         status = _run(args)
         sys.stdout.flush()
+        if args is None:  # the process ends: nobody has to look for garbage once more
+            gc.freeze()
     except BrokenPipeError:
         # Whoever read us has enough; the interpreter's own flush must not fail.
         sys.stdout = sys.stderr = Path("/dev/null").open("w")  # noqa: SIM115 - for the rest of the process

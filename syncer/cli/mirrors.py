@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from syncer.cli.output import Output
     from syncer.cli.records import Records
     from syncer.cli.session import Session
+    from syncer.config import Config
     from syncer.model.content import Finding
     from syncer.model.lfs import LfsObject
     from syncer.model.mirrors import RepoState
@@ -231,7 +232,7 @@ def _facts(records: Records, known: _Known) -> list[tuple[str, str]]:
         (f"{state.name}", f" {styled_word(fresh.word)}  tier {state.tier}"),
         ("upstream", host.url(state.source)),
         *origins.facts(state, known.origin, known.aliases),
-        ("path", str(config.data / "git" / state.path)),
+        *_place(config, state),
     ]
     if state.activity is Activity.REMOVED:
         facts.append(("removed", "no longer configured; what was mirrored is kept"))
@@ -250,6 +251,17 @@ def _facts(records: Records, known: _Known) -> list[tuple[str, str]]:
     for check, count in checks.most_common():
         facts.append(("fsck", f"{check}: {plural(count, 'object')}"))
     return facts
+
+
+def _place(config: Config, state: RepoState) -> list[tuple[str, str]]:
+    """Return where the repository lies: maybe on another one of several machines."""
+    path, home = str(config.data / "git" / state.path), state.home
+    if home is None:
+        return [("path", path)]
+    if home == config.syncer.host:
+        return [("home", f"{home}, this machine"), ("path", path)]
+    there = f"git/{printable(state.path)} below `data` of {home}"
+    return [("home", f"{home}, another machine"), ("path", there)]
 
 
 def _lags(fresh: Freshness, now: datetime) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import click
 from syncer.cli import options
 from syncer.cli.session import configured
 from syncer.errors import ConfigError
+from syncer.model.mirrors import Activity
 
 if TYPE_CHECKING:
     from syncer.bootstrap import App
@@ -33,19 +34,19 @@ def rehome_command(
     fresh: bool,
     as_json: bool,
 ) -> None:
-    r"""Let this machine keep a mirror that another one kept until now.
+    """Let this machine keep a mirror that another one kept until now.
 
     Copy its repository here first, with its times, while it is paused:
 
     \b
       syncer pause NAME
-      rsync -a OLD:/var/lib/syncer/git/NAME.git/ /var/lib/syncer/git/NAME.git/
+      rsync -aR OLD:/var/lib/syncer/./git/HOST/OWNER/NAME.git /var/lib/syncer/
       syncer rehome NAME
       syncer resume NAME
 
     The copy is checked: it has to be what was last published, and whole. LFS
     objects and assets lie in the object store, where all machines find them.
-    """
+    """  # noqa: D301 - click keeps lines after the very character \b
     with session.app(reconcile=False) as app:
         (name,) = configured(app.config, names)
         here = app.config.syncer.host
@@ -62,7 +63,9 @@ def rehome_command(
         session.output.document("rehome", body)
     elif state.home != target:
         session.output.say(f"{name} is kept by {target}, not by {state.home} any more")
-    session.output.next(f"syncer resume {name}", f"syncer show {name}")
+    paused = state.activity is Activity.PAUSED
+    further = [f"syncer resume {name}"] if paused else []
+    session.output.next(*further, f"syncer show {name}")
 
 
 def _move(app: App, state: RepoState, target: str, *, fresh: bool) -> None:

@@ -9,9 +9,9 @@ import click
 
 from syncer.cli import documents, options
 from syncer.cli.render import received, stamp
-from syncer.cli.session import collect_again, configured
+from syncer.cli.session import collect_again, configured, kept_here
 from syncer.cli.verdict import PARTIAL, exit_status
-from syncer.errors import ConfigError, Locked
+from syncer.errors import ConfigError
 from syncer.model.mirrors import Activity
 from syncer.model.runs import Outcome
 from syncer.units import duration, plural, size
@@ -78,7 +78,7 @@ def _decide(app: App, names: tuple[RepoName, ...], *, due: bool) -> list[Decisio
 
     wanted = {name.identity for name in configured(app.config, names)}
     states = [s for s in app.catalog.states() if _is_wanted(s, wanted)]
-    states = _kept_here(app.config.syncer.host, states, named=bool(wanted))
+    states = kept_here(app.config.syncer.host, states, named=bool(wanted))
     hosts = {state.name.host for state in states}
     budgets = {host: app.config.target_host(host).probes for host in hosts}
     choose = schedule.due if due else schedule.decide
@@ -89,23 +89,6 @@ def _is_wanted(state: RepoState, wanted: set[str]) -> bool:
     if wanted:
         return state.name.identity in wanted
     return state.activity is Activity.ACTIVE
-
-
-def _kept_here(
-    machine: str | None, states: list[RepoState], *, named: bool
-) -> list[RepoState]:
-    """Return the mirrors that this machine keeps; all, where only one works.
-
-    Raises:
-        Locked: another one keeps a mirror that was named.
-    """
-    if machine is None:
-        return states
-    others = [state for state in states if state.home not in {machine, None}]
-    if others and named:
-        msg = f"{others[0].name} is kept by {others[0].home}; nothing was visited"
-        raise Locked(msg, hint=f"run it there, or: syncer rehome {others[0].name}")
-    return [state for state in states if state.home == machine]
 
 
 def _print_decisions(out: Output, decisions: list[Decision], *, as_json: bool) -> None:

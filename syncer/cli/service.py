@@ -77,7 +77,8 @@ def lines(told: Service, now: datetime) -> list[str]:
     """Return what machines do; nothing when none ever told."""
     live = told.live(now)
     found = []
-    if len(told.machines) > 1:
+    decides = any(Role.SCHEDULER in each.roles for each in live)
+    if len(told.machines) > 1 or (live and not decides):
         workers = [each for each in live if Role.WORKER in each.roles]
         slots = sum(each.capacity for each in workers)
         leader = next((each.name for each in live if each.leader), None)

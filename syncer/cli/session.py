@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from syncer.cli.owner import become_owner, read_secrets
-from syncer.errors import ConfigError, NotInitialised, UnknownMirror
+from syncer.errors import ConfigError, Locked, NotInitialised, UnknownMirror
 
 if TYPE_CHECKING:
     import threading
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from syncer.cli.output import Output
     from syncer.cli.records import Records
     from syncer.config import Config
+    from syncer.model.mirrors import RepoState
     from syncer.model.names import RepoName
     from syncer.model.runs import AuditEvent
     from syncer.ports import BlobIndex, Operations, ReleaseIndex
@@ -183,3 +184,20 @@ def check_tier(tier: str | None, config: Config) -> None:
     if tier is not None and tier not in config.tier:
         msg = f"there is no tier {tier!r}; nothing was changed"
         raise ConfigError(msg, hint=f"known: {', '.join(sorted(config.tier))}")
+
+
+def kept_here(
+    machine: str | None, states: list[RepoState], *, named: bool
+) -> list[RepoState]:
+    """Return the mirrors that this machine keeps; all, where only one works.
+
+    Raises:
+        Locked: another one keeps a mirror that was named.
+    """
+    if machine is None:
+        return states
+    others = [state for state in states if state.home not in {machine, None}]
+    if others and named:
+        msg = f"{others[0].name} is kept by {others[0].home}; nothing was visited"
+        raise Locked(msg, hint=f"run it there, or: syncer rehome {others[0].name}")
+    return [state for state in states if state.home == machine]

@@ -36,8 +36,9 @@ def plaintext(site: Site) -> list[Finding]:
         fix = '[syncer.web] listen = "127.0.0.1:8417", behind a proxy with TLS'
         found.append(doubtful(f"{text}{token}", fix))
     for alert in site.config.alert:
-        scheme = "" if alert.url is None else alert.url.reveal().partition("://")[0]
-        if scheme in _PLAIN_CHANNELS:
+        address = "" if alert.url is None else alert.url.reveal()
+        scheme, _, rest = address.partition("://")
+        if scheme in _PLAIN_CHANNELS and not is_here(_host_of(rest)):
             text = f"the channel {alert.name} speaks {scheme}://, without TLS"
             found.append(doubtful(text, f"{scheme}s://"))
     return or_fine(found, "nothing leaves this machine without encryption")
@@ -78,6 +79,13 @@ def _proxy(site: Site) -> Iterator[Finding]:
     if _is_plain(parts.geturl()) and parts.password:
         text = f"the proxy's password goes to {parts.hostname} by http"
         yield doubtful(text, "a proxy that is reached by https")
+
+
+def _host_of(rest: str) -> str:
+    try:
+        return urlsplit(f"//{rest}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_plain(address: str) -> bool:
