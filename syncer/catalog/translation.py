@@ -77,10 +77,20 @@ def translate(problem: exc.SQLAlchemyError) -> SyncerError:
     """Return the error that says what a database's error means to a caller."""
     kind = _kind(problem)
     words = _first_line(problem)
+    if kind is CatalogBusy and _is_away(problem):
+        msg = f"the catalog cannot be reached, and is as it was: {words}"
+        return CatalogBusy(msg, hint="is Postgres running? syncer doctor --check D04")
     if kind is CatalogBusy:
         return CatalogBusy(f"the catalog did not take a statement in time: {words}")
     return kind(
         f"the catalog refused, and is as it was: {words}", hint=_HINTS.get(kind)
+    )
+
+
+def _is_away(problem: exc.SQLAlchemyError) -> bool:
+    """Return whether no connection could be made: libpq gives no code for that."""
+    return isinstance(problem, exc.OperationalError) and (
+        "connection failed" in str(problem.orig)
     )
 
 

@@ -7,7 +7,9 @@ a reader.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 import threading
 from time import monotonic
@@ -111,7 +113,7 @@ class Face:
         try:
             return _listener(host, port)
         except OSError as exc:
-            reason = exc.strerror or str(exc)
+            reason = _reason(exc)
             if self.settings.is_default:
                 facts = {"address": f"{host}:{port}", "error": reason}
                 log.warning("the HTTP face does not listen", extra=facts)
@@ -156,6 +158,12 @@ async def _either(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         return
+
+
+def _reason(exc: OSError) -> str:
+    """Return why an address cannot be had; asyncio's own words repeat the address."""
+    known = exc.errno is not None and exc.errno > 0 and exc.errno in errno.errorcode
+    return os.strerror(exc.errno) if known and exc.errno else exc.strerror or str(exc)
 
 
 def _listener(host: str, port: int) -> socket.socket:
