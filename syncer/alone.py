@@ -12,15 +12,18 @@ from syncer.catalog.leadership import Leadership
 from syncer.crew import Crew
 from syncer.errors import Locked
 from syncer.model.runs import Trigger
+from syncer.schedule.backlog import Backlog
 from syncer.schedule.due import due
 from syncer.schedule.share import admit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import threading
+    from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from syncer.bootstrap import App
     from syncer.model.mirrors import RepoState
+    from syncer.schedule.due import Decision
 
 
 class Alone(Crew):
@@ -33,6 +36,9 @@ class Alone(Crew):
             Locked: a daemon on another machine does, or several machines had it.
         """
         super().__init__(app)
+        self._backlog = Backlog()
+        self._shares: Mapping[str, int] = {}
+        self._others: AbstractSet[int] = frozenset()
         self._leadership = _leadership(app)
 
     def leads(self) -> bool:
@@ -50,12 +56,27 @@ class Alone(Crew):
         budgets = {host: settings.probes for host, settings in known.items()}
         now, pending = app.clock.now(), app.probes.pending()
         ready = due(states, app.config.tier, budgets, now, pending, busy)
-        shares = {host: settings.connections for host, settings in known.items()}
-        in_hand = (state.name.host for state in states if state.id in busy)
-        admitted = admit(ready, in_hand, shares)
+        self._shares = {host: settings.connections for host, settings in known.items()}
+        self._backlog.renew(ready, states)
+        self._others = others
+        return self.hand_on()
+
+    def hand_on(self) -> int:
+        """Begin visits to those for whom there was no room before; return how many."""
+        if not self._backlog:
+            return 0
+        admitted = self._backlog.take(self.busy() | self._others, self._admit)
         for decision in admitted:
             self._workers.submit(decision.state, Trigger.SCHEDULE)
         return len(admitted)
+
+    def _admit(self, ready: list[Decision], in_hand: list[RepoState]) -> list[Decision]:
+        return admit(ready, (state.name.host for state in in_hand), self._shares)
+
+    def use(self, app: App, others: Iterable[threading.Thread | None] = ()) -> None:
+        """Work with a new configuration; runs of the old one, and `others`, end."""
+        super().use(app, others)
+        self._backlog.forget()
 
     def hand_hinted(self, states: Sequence[RepoState], hinted: AbstractSet[int]) -> int:
         """Begin visits to those of which a sweep saw that they changed."""

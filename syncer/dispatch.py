@@ -3,7 +3,8 @@
     leads? ──no──> nothing; another process does
       │ yes
       ├─ mirrors without a home ──> the machine with the least (`schedule/placement.py`)
-      └─ who is due ──> a job in its home's queue, as many as each machine may have
+      └─ who is due ──> a job in its home's queue, as many as each machine may have;
+                        the others wait in the `Backlog` until there is room
 
 It knows of what is in hand from the queue, so that whoever leads next goes on at once.
 """
@@ -16,13 +17,14 @@ from typing import TYPE_CHECKING, Self
 from syncer.catalog import database
 from syncer.catalog.leadership import Leadership
 from syncer.model.runs import Trigger
+from syncer.schedule.backlog import Backlog
 from syncer.schedule.due import due
 from syncer.schedule.placement import admit_each, alive, place
 from syncer.workers import cluster_schema
 from syncer.workers.cluster import ClusterQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from syncer.bootstrap import App
@@ -48,6 +50,8 @@ class Dispatch:
         self._queue = ClusterQueue(connection)
         self._engine = database.connect(url)
         self._leadership = Leadership(self._engine)
+        self._backlog = Backlog()
+        self._shares: Mapping[str, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -82,14 +86,32 @@ class Dispatch:
             CatalogBusy: the database does not answer; the next tick does it.
         """
         self._place(app, states)
+        self._queue.drop_strays(states)
         busy = self._queue.busy()
         hosts = {state.name.host for state in states}
         known = {host: app.config.target_host(host) for host in hosts}
         budgets = {host: settings.probes for host, settings in known.items()}
         ready = due(states, app.config.tier, budgets, app.clock.now(), busy=busy)
-        shares = {host: settings.connections for host, settings in known.items()}
-        in_hand = (state for state in states if state.id in busy)
-        admitted = admit_each(ready, in_hand, shares)
+        self._shares = {host: settings.connections for host, settings in known.items()}
+        self._backlog.renew(ready, states)
+        return self._hand_on(busy)
+
+    def hand_on(self) -> int:
+        """Queue those for whom there was no room before; return how many.
+
+        Raises:
+            CatalogBusy: the database does not answer; the next tick does it.
+        """
+        return self._hand_on(self._queue.busy()) if self._backlog else 0
+
+    def forget(self) -> None:
+        """Queue nobody until it is decided anew who is due."""
+        self._backlog.forget()
+
+    def _hand_on(self, busy: AbstractSet[int]) -> int:
+        admitted = self._backlog.take(
+            busy, lambda ready, in_hand: admit_each(ready, in_hand, self._shares)
+        )
         return self._queue.submit_all((d.state for d in admitted), Trigger.SCHEDULE)
 
     def hand_hinted(self, states: Sequence[RepoState], hinted: AbstractSet[int]) -> int:

@@ -86,6 +86,14 @@ class Member(Crew):
             0 if self._dispatch is None else self._dispatch.hand_out(self._app, states)
         )
 
+    def hand_on(self) -> int:
+        """Queue those for whom there was no room before; return how many.
+
+        Raises:
+            CatalogBusy: the database does not answer; the next tick does it.
+        """
+        return 0 if self._dispatch is None else self._dispatch.hand_on()
+
     def hand_hinted(self, states: Sequence[RepoState], hinted: AbstractSet[int]) -> int:
         """Queue those of which a sweep saw that they changed.
 
@@ -99,6 +107,8 @@ class Member(Crew):
     def use(self, app: App, others: Iterable[threading.Thread | None] = ()) -> None:
         """Work with a new configuration; runs of the old one, and `others`, end."""
         super().use(app, others)
+        if self._dispatch is not None:
+            self._dispatch.forget()
         self._hands.use(self._tools())
         self._taking.capacity = _capacity(app.config)
         self._claim()

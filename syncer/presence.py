@@ -9,6 +9,7 @@ at the end ─────────> nothing: a machine that ended in peace i
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from syncer import __version__
+from syncer.durable import translated
 from syncer.errors import SyncerError
 from syncer.model.machines import Machine, Role
 from syncer.model.storage import StorageSample
@@ -64,6 +66,7 @@ class Presence:
         self._started = started
         self._monotonic = monotonic
         self._next_beat = self._next_sample = monotonic()
+        self._is_first = True
 
     def beat(self, app: App, duty: Duty) -> None:
         """Tell what is due to be told; a catalog that cannot take it is no reason."""
@@ -72,6 +75,7 @@ class Presence:
             if self._next_beat <= now:
                 self._next_beat = now + BEAT
                 app.operations.seen(self._machine(app, duty))
+                self._forget_dead(app)
             if self._next_sample <= now:
                 self._next_sample = now + SAMPLE
                 app.operations.sampled(sample(app))
@@ -84,6 +88,16 @@ class Presence:
             app.operations.forget_machine(self._name(app))
         except SyncerError as exc:
             log.debug("this machine stays known", extra={"error": str(exc)})
+
+    def _forget_dead(self, app: App) -> None:
+        """Take away, once, the rows of processes here that died without a word."""
+        if not self._is_first:
+            return
+        for each in app.operations.machines():
+            host, _, process = each.name.partition("/")
+            if host == app.config.machine and process and not _lives(process):
+                app.operations.forget_machine(each.name)
+        self._is_first = False
 
     def _name(self, app: App) -> str:
         return f"{app.config.machine}{self._suffix}"
@@ -105,6 +119,17 @@ class Presence:
         )
 
 
+def _lives(process: str) -> bool:
+    """Return whether a process of this machine is there, by its number."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except OSError:
+        return True  # it is somebody else's
+    return True
+
+
 def granted(app: App) -> tuple[tuple[str, Allowance], ...]:
     """Return what APIs last granted this process, by host."""
     api = app.world.api
@@ -113,8 +138,13 @@ def granted(app: App) -> tuple[tuple[str, Allowance], ...]:
 
 
 def sample(app: App) -> StorageSample:
-    """Return how full the store of this machine is."""
-    usage = shutil.disk_usage(app.config.data)
+    """Return how full the store of this machine is.
+
+    Raises:
+        SyncerError: the store is not there, or the catalog does not answer.
+    """
+    with translated("the store"):
+        usage = shutil.disk_usage(app.config.data)
     return StorageSample(
         app.clock.now(),
         app.config.machine,

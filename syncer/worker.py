@@ -2,7 +2,8 @@
 
     every second ─┬─> the file changed? take the new configuration, or keep the old
                   ├─> tell how we are (`presence.py`)
-                  └─> one mirror's packs put in order (`care.py`)
+                  ├─> one mirror's packs put in order (`care.py`)
+                  └─> does anybody decide who is due? (`watch.py`)
     beside that ────> runs from the queue (`member.py`)
 
 It decides nothing: the elected daemon does.  Any number may run on a machine, and
@@ -21,6 +22,7 @@ from syncer import __version__, logs
 from syncer.bootstrap import App, build
 from syncer.care import Care
 from syncer.config import environment
+from syncer.durable import translated
 from syncer.errors import ConfigError, SyncerError
 from syncer.git import version
 from syncer.member import Member
@@ -29,6 +31,7 @@ from syncer.presence import Duty, Presence
 from syncer.reload import ConfigFile
 from syncer.served import Served
 from syncer.systemd import Notifier
+from syncer.watch import Watch, channels_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,12 +53,16 @@ def serve(path: Path | None, concurrency: int | None, pace: Pace | None = None) 
     Raises:
         ConfigError: the file cannot be used, or names no machine.
         NotInitialised, SchemaOutdated: the catalog, or its queue, is not ready.
+        PermanentError: the store cannot be written to.
     """
     notifier = Notifier(environment())
     notifier.status("starting")
     file = ConfigFile(path)
     config = file.read()
     redactor = logs.configure(environment(), config.secrets())
+    channels_of(config)  # an address that cannot be used is told now
+    with translated("the store"):
+        config.data.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         worker = Worker(config, redactor, file, notifier, concurrency, pace)
         stack.callback(worker.close)
@@ -97,6 +104,7 @@ class Worker(Served):
             self._app, schedules=False, on_stranger=self._reload.set, pace=pace
         )
         self._care = Care()
+        self._watch = Watch()
         self._next_care = time.monotonic()
         started = self._app.clock.now()
         self._presence = Presence((Role.WORKER,), started, process=str(os.getpid()))
@@ -127,6 +135,7 @@ class Worker(Served):
     def _finish(self) -> None:
         self._hands.close()
         self._care.join()
+        self._watch.join()
         self._presence.leave(self._app)
         self._app.close()
 
@@ -135,6 +144,8 @@ class Worker(Served):
         app, hands = self._app, self._hands
         running, waiting = hands.counts()
         self._presence.beat(app, Duty(running, waiting, hands.oldest()))
+        # Whether anybody decides who is due is seen from here as well.
+        self._watch.begin(app, (), leads=False)
         if time.monotonic() >= self._next_care and not hands.busy():
             self._next_care = time.monotonic() + _CARE
             ours = [s for s in app.catalog.states() if s.home == self._machine]
@@ -149,7 +160,7 @@ class Worker(Served):
         self._redactor.learn(config.secrets())
         app = self._built(config)
         self._app = app
-        self._hands.use(app, (self._care.thread,))
+        self._hands.use(app, (self._care.thread, self._watch.thread))
         log.info("configuration reloaded", extra={"mirrors": len(app.config.repo)})
 
     def _built(self, config: Config) -> App:

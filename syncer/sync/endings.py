@@ -118,10 +118,11 @@ class Endings:
     def _close(self, run: SyncRun, held: Held | None) -> None:
         try:
             self._world.catalog.close_run(run, held=held)
-        except SyncerError:
+        except SyncerError as exc:
             # The catalog is what failed: the result is still shown and logged,
-            # and the open run is closed by the next start.
-            log.exception("run could not be recorded", extra={"repo": str(run.name)})
+            # and the open run is closed by the next one of this mirror.
+            extra = {"repo": str(run.name), "error": self._world.clean(str(exc))}
+            log.error("run could not be recorded", extra=extra)  # noqa: TRY400 - a sentence is enough for an error of ours
 
 
 def _since(before: Held | None, *, known: bool) -> datetime | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from procrastinate import App, SyncPsycopgConnector, exceptions
 
 from syncer.workers import cluster_queue
-from syncer.workers.cluster_queue import job_of, translated, visit_of
+from syncer.workers.cluster_queue import job_of, queue_of, translated, visit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _POLL = 0.2
 _OPEN = ("todo", "doing")
+#: procrastinate deletes by itself what waits, not what a worker has in hand.
+_DROP = "DELETE FROM procrastinate_jobs WHERE id = ANY(%(ids)s)"
 
 
 class ClusterQueue:
@@ -111,6 +113,26 @@ class ClusterQueue:
                 if job.id is not None:
                     self._manager.cancel_job_by_id(job.id, delete_job=True)
         return not self._jobs(lock)
+
+    def drop_strays(self, states: Iterable[RepoState]) -> int:
+        """Delete jobs of mirrors that live elsewhere by now; return how many.
+
+        Their machine may never come back, and would keep the new home waiting.  If it
+        does work on one, the catalog refuses what it records.
+
+        Raises:
+            CatalogBusy: the database does not answer.
+        """
+        queues = {s.id: queue_of(s.home) for s in states if s.home is not None}
+        strays = [
+            job.id
+            for job in self._jobs()
+            if job.queue != queues.get(visit_of(job).mirror_id, job.queue)
+        ]
+        if strays:
+            with translated(), self._pool.connection() as connection:
+                connection.execute(_DROP, {"ids": strays})
+        return len(strays)
 
     def join(self) -> None:
         """Wait until nothing is in hand or queued on any machine."""

@@ -44,8 +44,10 @@ log = logging.getLogger(__name__)
 
 _STEP = 0.1  # seconds between two looks at what is in hand
 _AGAIN = 1.0  # seconds until the database is asked again after a failure
-#: Of a worker's silence that passes before others take its jobs.
+#: Of the silence after which others take its jobs, a worker is silent for less.
 _SHARE = 3
+#: Seconds between two heartbeats at most: other workers may have less patience.
+_BEAT = 1.0
 
 
 class Hands(Protocol):
@@ -93,6 +95,7 @@ class ClusterWorker:
         #: Since when the database has heard of us without a gap.
         self._heard_since = 0.0
         self._next_fetch = 0.0
+        self._next_count = 0.0
         self._complaint = ""
         self._stopping = threading.Event()
         self._leaving = threading.Event()
@@ -166,12 +169,14 @@ class ClusterWorker:
 
     async def _serve(self, manager: JobManager) -> None:
         """Take jobs and end them, until stopped or until the database is away."""
+        self._next_count = 0.0
         beat = asyncio.create_task(self._beat(manager))
         try:
             while not self._leaving.is_set():
                 if beat.done():
                     beat.result()  # raises what ended it
                 await self._end_those_let_go(manager)
+                await self._return_lost(manager)
                 if not self._stopping.is_set():
                     await self._fetch(manager)
                 await asyncio.sleep(_STEP)
@@ -179,6 +184,19 @@ class ClusterWorker:
             beat.cancel()
             with suppress(asyncio.CancelledError, exceptions.ConnectorException):
                 await beat
+
+    async def _return_lost(self, manager: JobManager) -> None:
+        """Give back what we took but never began, as the database went away then.
+
+        Nobody else would: it is ours, and we live.  Never while one is fetched.
+        """
+        if self._worker_id is None or time.monotonic() < self._next_count:
+            return
+        status, worker = Status.DOING.value, self._worker_id
+        for job in await manager.list_jobs_async(status=status, worker_id=worker):
+            if job.id not in self._jobs:
+                await self._give_back(manager, job)
+        self._next_count = time.monotonic() + self._pace.silence.total_seconds()
 
     async def _beat(self, manager: JobManager) -> None:
         """Tell that we live, and look for those that do not."""
@@ -195,7 +213,7 @@ class ClusterWorker:
             # After an outage nobody was heard: each gets the time to be.
             if now - self._heard_since > silence:
                 await self._rescue(manager, silence)
-            await asyncio.sleep(silence / _SHARE)
+            await asyncio.sleep(min(silence / _SHARE, _BEAT))
 
     async def _rescue(self, manager: JobManager, silence: float) -> None:
         """Put the jobs of dead workers of this machine back into the queue."""

@@ -7,21 +7,25 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.acceptance.blob_places import in_bucket
 from tests.acceptance.command import Command, name_on
+from tests.servers.repositories import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from syncer.model.runs import SyncRun
     from tests.servers.git_http import GitServer
     from tests.servers.s3 import S3Server
 
 _ROOT = Path(__file__).parents[2]
 #: Seconds after which a silent worker counts as dead, in these tests.
 SILENCE = "3s"
+_KEPT = "refs/syncer/"
 
 
 @dataclass
@@ -52,7 +56,7 @@ class Cluster:
     started: list[Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._bucket = self.store.bucket()
+        self.bucket = self.store.bucket()
 
     def machine(self, name: str) -> Command:
         """Return the command as it is on a machine."""
@@ -65,8 +69,11 @@ class Cluster:
             "SYNCER_LOG": "json",
             "SYNCER_WEB_LISTEN": "off",
         }
-        in_bucket(machine, self.store, self._bucket)
-        machine.file.write_text(self._text())
+        in_bucket(machine, self.store, self.bucket)
+        # By one rename: processes of the machine may look at any moment.
+        fresh = machine.file.with_suffix(".new")
+        fresh.write_text(self._text())
+        fresh.replace(machine.file)
         return machine
 
     def _text(self) -> str:
@@ -94,6 +101,19 @@ class Cluster:
         program = ["-m", "syncer", "--config", str(machine.file), "daemon"]
         return self._start(machine, [*program, "--scheduler-only"])
 
+    def daemon(self, name: str) -> Process:
+        """Start a daemon that schedules and takes runs, on a machine."""
+        machine = self.machine(name)
+        program = ["-m", "syncer", "--config", str(machine.file), "daemon"]
+        return self._start(machine, program)
+
+    def unnamed(self, name: str) -> Process:
+        """Start a daemon on a machine that takes itself for the only one."""
+        machine = self.machine(name)
+        del machine.environ["SYNCER_HOST"]
+        program = ["-m", "syncer", "--config", str(machine.file), "daemon"]
+        return self._start(machine, program)
+
     def _start(self, machine: Command, words: Iterable[str]) -> Process:
         log = machine.place / f"{time.monotonic_ns()}.log"
         with log.open("wb") as output:
@@ -113,9 +133,32 @@ class Cluster:
         full = name_on(self.server, name)
         return self.place / machine / "mirror" / "git" / f"{full}.git"
 
+    def published(self, machine: str, name: str) -> dict[str, str]:
+        """Return a mirror's refs on a machine, without the old tips that it keeps."""
+        place = self.copy(machine, name)
+        refs = Repository(place).refs() if place.exists() else {}
+        return {ref: oid for ref, oid in refs.items() if not ref.startswith(_KEPT)}
+
     def end(self) -> None:
         """Kill what still runs."""
         for each in self.started:
             if each.process.poll() is None:
                 each.process.kill()
                 each.process.wait()
+
+
+def overlapping(runs: list[SyncRun]) -> list[tuple[SyncRun, SyncRun]]:
+    """Return the runs of one mirror that went on at the same time.
+
+    Of a run that died only its beginning is known.
+    """
+    found = []
+    by_mirror: dict[int, list[SyncRun]] = {}
+    for run in sorted(runs, key=lambda run: run.started):
+        by_mirror.setdefault(run.mirror_id, []).append(run)
+    for those in by_mirror.values():
+        for first, second in pairwise(those):
+            died = first.error is not None and "the process died" in first.error
+            if not died and (first.ended is None or second.started < first.ended):
+                found.append((first, second))
+    return found

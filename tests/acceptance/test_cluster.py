@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +14,7 @@ from syncer.catalog import database
 from syncer.catalog.sql import SqlCatalog
 from syncer.model.names import RepoName
 from syncer.model.runs import Outcome
-from tests.acceptance.cluster import Cluster
+from tests.acceptance.cluster import Cluster, overlapping
 from tests.acceptance.command import name_on
 from tests.acceptance.running import end, gits, until
 from tests.servers import postgres
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from syncer.model.runs import SyncRun
+    from tests.acceptance.command import Command
     from tests.servers.git_http import GitServer
     from tests.servers.s3 import S3Server
 
@@ -78,27 +77,12 @@ def are_synced(cluster: Cluster, catalog: SqlCatalog) -> bool:
         state = states[RepoName.parse(name_on(cluster.server, name))]
         if state.home is None or not state.generation:
             return False
-        copy = Repository(cluster.copy(state.home, name))
-        if copy.refs() != cluster.server.repository(name).refs():
+        if (
+            cluster.published(state.home, name)
+            != cluster.server.repository(name).refs()
+        ):
             return False
     return True
-
-
-def overlapping(runs: list[SyncRun]) -> list[tuple[SyncRun, SyncRun]]:
-    """Return the runs of one mirror that went on at the same time.
-
-    Of a run that died only its beginning is known.
-    """
-    found = []
-    by_mirror: dict[int, list[SyncRun]] = {}
-    for run in sorted(runs, key=lambda run: run.started):
-        by_mirror.setdefault(run.mirror_id, []).append(run)
-    for those in by_mirror.values():
-        for first, second in pairwise(those):
-            died = first.error is not None and "the process died" in first.error
-            if not died and (first.ended is None or second.started < first.ended):
-                found.append((first, second))
-    return found
 
 
 def holder(copy: Path) -> int | None:
@@ -192,3 +176,39 @@ def test_a_mirror_moves_whole_and_the_old_home_is_refused(
     assert "refs/syncer/keep/" in Repository(new).git("for-each-ref")
     event = catalog.audit_events(1)[0]
     assert (event.action, event.detail) == ("rehome", "from a to b")
+
+
+def test_without_a_name_one_daemon_works_for_a_catalog(
+    cluster: Cluster, catalog: SqlCatalog
+) -> None:
+    """On another machine it is refused; so it is where mirrors have homes."""
+    first = cluster.unnamed("a")
+    until(lambda: "syncer started" in first.output, "the start of the first one")
+    second = cluster.unnamed("b")
+    assert second.process.wait(40) == 11
+    assert "a daemon on another machine works" in second.output
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait(40) == 0
+    catalog.place({catalog.states()[0].id: "c"})
+    third = cluster.unnamed("b")
+    assert third.process.wait(40) == 11
+    assert "are kept by c" in third.output
+
+
+def names(machine: Command) -> list[str]:
+    """Return the processes that are known on all machines."""
+    known = machine("status", "--json").document()["machines"]
+    return [each["name"] for each in known]
+
+
+def test_workers_without_a_scheduler_say_so(cluster: Cluster) -> None:
+    """Nobody decides who is due: `status` and `doctor` tell."""
+    dead, a = cluster.worker("a"), cluster.machine("a")
+    until(lambda: names(a) == [f"a/{dead.process.pid}"], "its first word")
+    dead.process.kill()
+    dead.process.wait()
+    instead = cluster.worker("a")
+    until(lambda: names(a) == [f"a/{instead.process.pid}"], "the word of the next one")
+    told = a("status")
+    assert "no scheduler   FAIL" in told.out
+    assert "no scheduler is elected" in a("doctor").out

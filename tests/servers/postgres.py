@@ -38,6 +38,18 @@ class Postgres:
     directory: Path
     port: int
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Begin to serve, and return when everybody may connect."""
+        self._process = _started(self)
+        _await(self, self._process)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Stop: SIGINT ends sessions first, SIGQUIT stops as a power cut does."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(_STARTUP)
 
     def url(self, name: str) -> str:
         """Return a database's address for SQLAlchemy."""
@@ -126,13 +138,11 @@ def running() -> Iterator[Postgres]:
             os.chown(directory, owner.pw_uid, owner.pw_gid)
         _initialise(directory)
         server = Postgres(directory, _free_port())
-        process = _started(server)
         try:
-            _await(server, process)
+            server.start()
             yield server
         finally:
-            process.send_signal(signal.SIGINT)  # ends sessions, then stops
-            process.wait(_STARTUP)
+            server.stop()
     finally:
         shutil.rmtree(directory)
 
