@@ -58,7 +58,8 @@ def main() -> int:
     options = parser.parse_args()
     both = ["sqlite", "postgres"]
     engines = [options.engine] if options.engine in both else both
-    facts: dict[str, Any] = {"mirrors": f"{options.mirrors:,}"}
+    load = " ".join(f"{each:.1f}" for each in os.getloadavg())
+    facts: dict[str, Any] = {"mirrors": f"{options.mirrors:,}", "load before": load}
     bars: list[Bar] = []
     with ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-scale-"))
@@ -171,21 +172,26 @@ class Scale:
     def daemon(self, upstream: str, ca: Path) -> None:
         """Measure the daemon, which probes all mirrors several times."""
         file, port = self._place / f"{self._engine}-daemon.toml", _free_port()
-        text = scale_daemon.config_text(
-            self._place,
-            mirrors=self._mirrors,
-            catalog=self._url,
-            upstream=upstream,
-            ca=ca,
-            port=port,
+        text, calm = (
+            scale_daemon.config_text(
+                self._place,
+                mirrors=self._mirrors,
+                catalog=self._url,
+                upstream=upstream,
+                ca=ca,
+                port=port,
+                often=often,
+            )
+            for often in (True, False)
         )
         file.write_text(text, encoding="utf-8")
         seen = scale_daemon.watch(
-            file, self._url, self._mirrors, port, self._environment()
+            file, calm, self._url, self._mirrors, port, self._environment()
         )
         for what, told in seen.facts().items():
             self._fact(f"daemon, {what}", told)
         self._bar("daemon, MiB resident at most", seen.peak_mib, _MOST_MIB)
+        self._bar("daemon, a tick at the default budget, ms", seen.tick_ms, 250)
 
     @contextmanager
     def _app(self) -> Iterator[App]:

@@ -17,10 +17,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from bench import scale_stock as stock
 from bench.harness import ROOT
+from syncer import presence
 from syncer.bootstrap import build
 from syncer.catalog import database
 from syncer.catalog.operations import SqlOperations
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 _SCRAPE, _PATIENCE = 15.0, 900.0
 #: How often every mirror is probed at least before the verdict.
 SWEEPS = 2
+#: How often it is asked afterwards what its last tick took, and seconds between.
+_CALM, _BEAT = 5, presence.BEAT
 _MIB = 1 << 20
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -53,6 +57,8 @@ class Watched:
     cpu: float = 0.0
     probes: float = 0.0
     scrapes: list[float] = field(default_factory=list)
+    ticks: list[float] = field(default_factory=list)
+    calm: list[float] = field(default_factory=list)
 
     def facts(self) -> dict[str, str]:
         """Return it in words."""
@@ -64,12 +70,24 @@ class Watched:
             f"{self.rss / _MIB:.0f} at the end, {self.peak / _MIB:.0f} at most",
             "processor": f"{self.cpu:.0%} of one, {self.probes:.0f} probes a second",
             "scrapes": f"{len(self.scrapes)}, {slowest}",
+            "ticks while it does": _told(self.ticks),
+            "ticks at the default budget": _told(self.calm),
         }
 
     @property
     def peak_mib(self) -> float:
         """The most that was resident."""
         return self.peak / _MIB
+
+    @property
+    def tick_ms(self) -> float:
+        """What a tick takes at the default budget: the median."""
+        return 1000 * median(self.calm)
+
+
+def _told(ticks: list[float]) -> str:
+    """Return the median and the longest of what the daemon said its ticks took."""
+    return f"{1000 * median(ticks):.0f} ms, {1000 * max(ticks):.0f} ms at most"
 
 
 def answer(url: str, ca: Path, place: Path) -> tuple[str, str]:
@@ -108,8 +126,9 @@ def config_text(  # noqa: PLR0913 - each is one thing that may be told
     upstream: str | None = None,
     ca: Path | None = None,
     port: int | None = None,
+    often: bool = True,
 ) -> str:
-    """Return a configuration; with `upstream` all is probed there, and often."""
+    """Return a configuration; with `upstream` all is probed there, maybe `often`."""
     text = f'[syncer]\ndata = "{place / "mirror"}"\nmin_free = 0\n'
     if catalog is not None:
         text += f'catalog = "{catalog}"\n'
@@ -117,9 +136,11 @@ def config_text(  # noqa: PLR0913 - each is one thing that may be told
     text += f'[syncer.web]\nlisten = "{listen}"\n'
     if upstream is not None:
         text += f'[host."github.com"]\ngit = "{upstream}"\nca = "{ca}"\n'
-        text += "private = true\nprobes = 1000\nconnections = 64\n"
-        for tier in ("core", "normal"):
-            text += f'[tier.{tier}]\ninterval = "60s"\ntarget = "1h"\n'
+        text += "private = true\n"
+        if often:
+            text += "probes = 1000\n"
+            for tier in ("core", "normal"):
+                text += f'[tier.{tier}]\ninterval = "45s"\ntarget = "1h"\n'
     for number in range(mirrors):
         text += f'[[repo]]\nname = "{stock.name(number)}"\n'
         text += f'tier = "{stock.tier(number)}"\n'
@@ -134,10 +155,18 @@ def upstream() -> Iterator[ReplayServer]:
         yield server
 
 
-def watch(
-    file: Path, url: str, mirrors: int, port: int, environ: Mapping[str, str]
+def watch(  # noqa: PLR0913, PLR0917 - each is one thing that may be told
+    file: Path,
+    calm: str,
+    url: str,
+    mirrors: int,
+    port: int,
+    environ: Mapping[str, str],
 ) -> Watched:
-    """Run the daemon until every mirror was probed so often; return what was seen."""
+    """Run the daemon until every mirror was probed so often; return what was seen.
+
+    Then it goes on with `calm` as its configuration for a while.
+    """
     log = file.with_suffix(".log")
     command = [sys.executable, "-m", "syncer", "--config", str(file), "daemon"]
     counted = _Counted(url)
@@ -156,16 +185,22 @@ def watch(
         _wait(lambda: '"syncer started"' in log.read_text(), process, log)
         seen.started = time.monotonic() - began
         seen.rss_at_start = _memory(process.pid, "VmRSS")
-        first, cpu = time.monotonic(), _cpu(process.pid)
+        first, cpu = time.monotonic(), processor(process.pid)
         while counted.probes() - before < SWEEPS * mirrors:
             if process.poll() is not None or time.monotonic() - began > _PATIENCE:
                 sys.exit(f"the daemon did not get on:\n{log.read_text()[-2000:]}")
             _scrape(port, seen)
             time.sleep(_SCRAPE)
+            seen.ticks.append(counted.tick())
         lasted = time.monotonic() - first
         seen.rss, seen.peak = (_memory(process.pid, k) for k in ("VmRSS", "VmHWM"))
-        seen.cpu = (_cpu(process.pid) - cpu) / lasted
+        seen.cpu = (processor(process.pid) - cpu) / lasted
         seen.probes = (counted.probes() - before) / lasted
+        file.write_text(calm, encoding="utf-8")
+        for _ in range(_CALM):
+            time.sleep(_BEAT)
+            seen.calm.append(counted.tick())
+        del seen.calm[0]  # it read the file
         return seen
     finally:
         process.send_signal(signal.SIGTERM)
@@ -183,6 +218,10 @@ class _Counted:
     def probes(self) -> float:
         found = self._operations.counters()
         return sum(value for (name, _), value in found.items() if name == "probes")
+
+    def tick(self) -> float:
+        """Return the seconds that the daemon said its last tick took."""
+        return max(self._operations.machines(), key=lambda each: each.seen).tick
 
     def close(self) -> None:
         self._engine.dispose()
@@ -218,7 +257,7 @@ def _memory(pid: int, key: str) -> float:
     return 0.0
 
 
-def _cpu(pid: int) -> float:
+def processor(pid: int) -> float:
     """Return the seconds of processor time of a process, as proc(5) has it."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from syncer import toml
 from syncer.alerting import Alert
 from syncer.checks import consistency
 from syncer.credentials import Secret, catalog_of
@@ -116,7 +117,7 @@ def _read(path: Path | None) -> tuple[dict[str, Any], str]:
         return {}, ""
     try:
         text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), text
+        return toml.loads(text), text
     except FileNotFoundError:
         msg = f"there is no {path}"
         raise ConfigError(msg, hint="create one: syncer init") from None

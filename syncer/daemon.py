@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds
-#: A tick may take this share of the time; with very many mirrors, ticks are rarer.
+#: A tick may take this share of a processor; with very many mirrors, ticks are rarer,
+#: and those that are due begin between them.
 _DUTY = 0.05
 _ALONE = Patience(hint="one daemon works on a store; stop that one first")
 
@@ -104,6 +105,9 @@ class Daemon(Served):
         self._hands: Alone | Member = self._crew(self._app)
         self._not_before = 0.0
         self._took = 0.0
+        #: Seconds of a processor that the last decision took.  One that waited for a
+        #: database that restarts, or for a new configuration, is no reason to be rare.
+        self._cost = 0.0
         roles = [Role.SCHEDULER]
         if takes:
             roles.append(Role.WORKER)
@@ -164,9 +168,20 @@ class Daemon(Served):
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if now >= self._not_before and not self._stopping.is_set():
-            self._do_all(now)
+        if not self._stopping.is_set():
+            if now >= self._not_before:
+                self._do_all(now)
+            else:
+                self._hand_on()
         self._beat()
+
+    def _hand_on(self) -> None:
+        """Let those begin for whom the last tick had no room; keep the lead."""
+        try:
+            if self._hands.leads():
+                self._hands.hand_on()
+        except SyncerError as exc:
+            self._complain(exc)
 
     def _beat(self) -> None:
         """Note that the tick got on, unless the face hangs: both are watched."""
@@ -182,9 +197,10 @@ class Daemon(Served):
         except SyncerError as exc:
             self._complain(exc)
         self._took = time.monotonic() - now
-        self._not_before = now + max(_TICK, self._took / _DUTY) - _TICK / 2
+        self._not_before = now + max(_TICK, self._cost / _DUTY) - _TICK / 2
 
     def _hand_out(self) -> None:
+        cpu = time.thread_time()
         app, leads = self._app, self._hands.leads()
         self._states = states = app.catalog.states()
         aside = self._attendants.care.in_hand
@@ -198,6 +214,7 @@ class Daemon(Served):
             self._reload.set()
         idle = not begun and not self._hands.busy()
         self._attendants.attend(app, states, self._duty(leads=leads), idle=idle)
+        self._cost = time.thread_time() - cpu
 
     def _duty(self, *, leads: bool) -> Duty:
         """Return what this process has in hand."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from syncer.settings import Config
+    from syncer.wanted import Repo
+
+_NO_LFS, _NO_RELEASES = LfsCounts(), ReleaseState()
 
 
 def configured(config: Config, known: Iterable[RepoState]) -> list[RepoState]:
@@ -26,21 +29,26 @@ def configured(config: Config, known: Iterable[RepoState]) -> list[RepoState]:
 
     What is not mirrored of it any more asks nothing of a person.
     """
-    stored = {state.name.identity: state for state in known}
+    wanted = {repo.name.identity: repo for repo in config.repo}
     found = []
-    for repo in config.repo:
-        state = stored.get(repo.name.identity)
-        if state is None:
-            state = RepoState(0, repo.name, repo.name.path, repo.tier)
-        lfs = state.lfs if repo.lfs else LfsCounts()
-        releases = state.releases if repo.has_releases else ReleaseState()
-        told = (repo.name, repo.tier, lfs, releases)
-        # A copy of each of 10,000 would take longer than reading them.
-        if told != (state.name, state.tier, state.lfs, state.releases):
-            known_as = replace(state, name=repo.name, tier=repo.tier)
-            state = replace(known_as, lfs=lfs, releases=releases)
-        found.append(state)
+    for state in known:
+        repo = wanted.pop(state.name.identity, None)
+        if repo is not None:
+            found.append(_as_wanted(state, repo))
+    names = ((repo.name, repo.tier) for repo in wanted.values())
+    found += [RepoState(0, name, name.path, tier) for name, tier in names]
     return sorted(found, key=lambda state: state.name.identity)
+
+
+def _as_wanted(state: RepoState, repo: Repo) -> RepoState:
+    """Return a mirror without what is not mirrored of it; a copy only if it differs."""
+    if (state.name, state.tier) != (repo.name, repo.tier):
+        state = replace(state, name=repo.name, tier=repo.tier)
+    if not (repo.lfs or state.lfs == _NO_LFS):
+        state = replace(state, lfs=_NO_LFS)
+    if not (repo.has_releases or state.releases == _NO_RELEASES):
+        state = replace(state, releases=_NO_RELEASES)
+    return state
 
 
 def fresh(

@@ -106,6 +106,8 @@ class Pace:
 
 #: mallopt(3) of glibc: blocks of so many bytes and more have pages of their own.
 _M_MMAP_THRESHOLD, _OWN_PAGES = -3, 256 * 1024
+#: Heaps that all threads share: else a hundred keep eight for each processor.
+_M_ARENA_MAX, _HEAPS = -8, 2
 
 
 def give_memory_back() -> None:
@@ -115,4 +117,6 @@ def give_memory_back() -> None:
     twice the bytes in flight.  Other C libraries are left as they are.
     """
     with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
+        mallopt(_M_ARENA_MAX, _HEAPS)

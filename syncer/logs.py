@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 #: syslog priorities for sd-daemon(3): journald reads `<N>` at the line's start.
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _NOISY = ("urllib3", "git", "apscheduler", "alembic", "sqlalchemy", "tzlocal")
+#: It warns whenever a tick is left out since the last one is still at it: as meant.
+_PACED = "apscheduler.scheduler"
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
@@ -64,6 +66,7 @@ def configure(
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger(_PACED).setLevel(logging.ERROR)
     return redactor
 
 

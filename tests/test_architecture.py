@@ -29,6 +29,8 @@ LAYERS = {
     "units": 2,
     # Where the keys of a file stand.
     "places": 2,
+    # How a long one is read.
+    "toml": 2,
     # Files that survive a power cut, and bounds that threads share: ours, tiny.
     "durable": 2,
     "limits": 2,

@@ -106,10 +106,10 @@ class Remembered:
         )
         # Both drivers give the other types as they are.
         self._readers = [
-            kind.result_processor(dialect, None)
-            if isinstance(kind, TypeDecorator)
-            else None
-            for kind in (column.type for column in STATE.selected_columns)
+            (place, read)
+            for place, column in enumerate(STATE.selected_columns)
+            if isinstance(column.type, TypeDecorator)
+            and (read := column.type.result_processor(dialect, None)) is not None
         ]
 
     def states(self, conn: Connection) -> list[RepoState]:
@@ -127,8 +127,11 @@ class Remembered:
         return [state for _, state in found.values()]
 
     def _read(self, row: tuple[Any, ...]) -> RepoState:
-        pairs = zip(self._readers, row, strict=True)
-        return read_state([read(value) if read else value for read, value in pairs])
+        values = list(row)
+        for place, read in self._readers:
+            if values[place] is not None:
+                values[place] = read(values[place])
+        return read_state(values)
 
 
 def state(conn: Connection, name: RepoName) -> RepoState:

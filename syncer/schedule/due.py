@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-from zlib import crc32
+from typing import TYPE_CHECKING, NamedTuple
 
 from syncer.model.mirrors import Activity, PushRate, RepoState
 from syncer.model.runs import Outcome
-from syncer.schedule.rate import DAY, FLOOR, HOUR, Demand, Steering, per_second, steer
+from syncer.schedule.demand import LONGEST, Tier, demands_of, is_held, lot
+from syncer.schedule.rate import DAY, FLOOR, HOUR, Demand, Steering, steer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,22 +29,11 @@ if TYPE_CHECKING:
 FIRST_BACKOFF = 60.0
 LAST_BACKOFF = 6 * HOUR
 _DOUBLINGS = 16  # more than lead from the first backoff to the last
-_SPREAD = 0.05
 _BACKOFF_SPREAD = 0.10
 #: An upstream that asks for years of patience is asked again after a day.
 MOST_PATIENCE = timedelta(days=1)
-_UNKNOWN_TIER = timedelta(minutes=30)
-#: What is archived, blocked or gone upstream is asked for once a day.
-_QUIET = timedelta(days=1)
-_LONGEST = 366 * DAY  # keeps instants within what `datetime` can hold
-
-
-class Tier(Protocol):
-    """What the schedule needs to know of a tier."""
-
-    @property
-    def interval(self) -> timedelta:
-        """The longest time between two probes."""
+#: Seconds: more than what is lost where an instant is rounded to microseconds.
+_HAIR = 1e-5
 
 
 class Cause(StrEnum):
@@ -124,7 +113,7 @@ def decide(  # noqa: PLR0913, PLR0917 - all that a decision depends on is an arg
     `busy` the mirrors in hand.
     """
     probed = pending or {}
-    demands = [_demand(state, tiers, now) for state in states]
+    demands = demands_of(states, tiers, now)
     steering, unlimited = _steer_hosts(states, demands, budgets), Steering()
     decisions = []
     for state, demand in zip(states, demands, strict=True):
@@ -149,8 +138,32 @@ def due(  # noqa: PLR0913, PLR0917 - as `decide`
     After a long stop that can be everybody at once; the caller takes from the
     front, as fast as the budget allows.
     """
-    decisions = decide(states, tiers, budgets, now, pending, busy)
-    return sorted((each for each in decisions if each.due), key=_urgency)
+    probed = pending or {}
+    demands = demands_of(states, tiers, now)
+    steering, unlimited = _steer_hosts(states, demands, budgets), Steering()
+    found = []
+    for state, demand in zip(states, demands, strict=True):
+        host = steering.get(state.name.host, unlimited)
+        # Of 10,000, few are due, and many more rest than it takes to say why.
+        if state.id in busy:
+            continue
+        seen = probed.get(state.id)
+        if seen is None and _rests(state, host.interval(demand), now):
+            continue
+        decision = _decide(state, demand, host, now, seen)
+        if decision.due:
+            found.append(decision)
+    return sorted(found, key=_urgency)
+
+
+def _rests(state: RepoState, seconds: float, now: datetime) -> bool:
+    """Return whether one is not due for sure: it is well, and was visited just now."""
+    last = state.last_attempt
+    if last is None or state.failures or state.held or state.behind_since:
+        return state.activity is not Activity.ACTIVE
+    passed = (now - last).total_seconds()
+    rests = 0 <= passed < min(seconds, LONGEST) - _HAIR
+    return rests or state.activity is not Activity.ACTIVE
 
 
 def _urgency(decision: Decision) -> tuple[bool, datetime, int]:
@@ -173,21 +186,6 @@ def _steer_hosts(
     }
 
 
-def _demand(state: RepoState, tiers: Mapping[str, Tier], now: datetime) -> Demand:
-    """Return what a mirror asks of the budget, its jitter included."""
-    tier = tiers.get(state.tier)
-    # A tier can leave the configuration a moment before the catalog hears of it.
-    interval = _UNKNOWN_TIER if tier is None else tier.interval
-    if state.standing.is_quiet:
-        interval = max(interval, _QUIET)
-    spread = 1 + _SPREAD * _lot(state.path)
-    # Divided so that jitter never carries over the tier's interval.
-    cap = min(interval.total_seconds(), _LONGEST) * spread / (1 + _SPREAD)
-    if _is_held(state):
-        return Demand(0.0, cap)
-    return Demand(math.sqrt(per_second(state.rate, now)) / spread, cap)
-
-
 def _decide(
     state: RepoState,
     demand: Demand,
@@ -195,7 +193,7 @@ def _decide(
     now: datetime,
     probed: datetime | None,
 ) -> Decision:
-    seconds = min(steering.interval(demand), _LONGEST)
+    seconds = min(steering.interval(demand), LONGEST)
     interval = timedelta(seconds=seconds)
     if state.activity is not Activity.ACTIVE:
         paused = state.activity is Activity.PAUSED
@@ -228,7 +226,7 @@ def _wait(
     """Return the seconds from the last visit to the next one, and why."""
     if failures > 0:
         return backoff(state.path, failures), Cause.BACKOFF
-    if _is_held(state):
+    if is_held(state):
         return seconds, Cause.HELD
     if state.held is not None:
         return 0.0, Cause.ACCEPTED
@@ -241,16 +239,7 @@ def backoff(path: str, failures: int) -> float:
     """Return the seconds to stay away after so many failures in a row."""
     doubled: float = FIRST_BACKOFF * 2.0 ** min(failures - 1, _DOUBLINGS)
     least = min(doubled, LAST_BACKOFF / (1 + _BACKOFF_SPREAD))
-    return least * (1 + _BACKOFF_SPREAD * _lot(f"{path}#{failures}"))
-
-
-def _is_held(state: RepoState) -> bool:
-    return state.held is not None and not state.held.accepted
-
-
-def _lot(key: str) -> float:
-    """Return a number from -1 to 1 that is always the same for `key`."""
-    return crc32(key.encode()) / 2**31 - 1
+    return least * (1 + _BACKOFF_SPREAD * lot(f"{path}#{failures}"))
 
 
 def _pushes(rate: PushRate) -> str:

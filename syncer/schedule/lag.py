@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from syncer.model.mirrors import Activity, RepoState
 from syncer.model.runs import Outcome, Word
@@ -56,8 +56,7 @@ class Tier(Protocol):
 _QUIET_TARGET = timedelta(days=2)
 
 
-@dataclass(frozen=True, slots=True)
-class ComponentLag:
+class ComponentLag(NamedTuple):
     """How fresh one kind of content is: "refs" or "releases"."""
 
     name: str
@@ -148,11 +147,11 @@ def word(
     state: RepoState, tier: Tier, now: datetime, *, releases: bool = False
 ) -> Word:
     """Return the one word that a person sees for a mirror."""
-    return _word(state, tier, components(state, now, releases=releases))
+    return freshness(state, tier, now, releases=releases).word
 
 
 def _word(  # noqa: PLR0911 - a list of words, the first that holds
-    state: RepoState, tier: Tier, found: tuple[ComponentLag, ...]
+    state: RepoState, found: tuple[ComponentLag, ...], *, late: bool
 ) -> Word:
     """Return the word of a mirror whose components are so fresh."""
     if state.activity is not Activity.ACTIVE:
@@ -169,8 +168,6 @@ def _word(  # noqa: PLR0911 - a list of words, the first that holds
         return Word.PARTIAL
     if len(found) > 1 and _lacks_releases(state):
         return Word.PARTIAL
-    aim = target(state, tier)
-    late = any(each.behind > aim or each.staleness > aim for each in found)
     return Word.LATE if late else Word.OK
 
 
@@ -185,14 +182,13 @@ def freshness(
 ) -> Freshness:
     """Return how fresh a mirror is; `releases`: its releases are mirrored too."""
     found = components(state, now, releases=releases)
-    return Freshness(
-        state,
-        _word(state, tier, found),
-        max(each.behind for each in found),
-        max(each.staleness for each in found),
-        target(state, tier),
-        found,
-    )
+    _, waiting, unseen = found[0]
+    for each in found[1:]:
+        waiting = max(waiting, each.behind)
+        unseen = max(unseen, each.staleness)
+    aim = target(state, tier)
+    said = _word(state, found, late=waiting > aim or unseen > aim)
+    return Freshness(state, said, waiting, unseen, aim, found)
 
 
 def worst_first(found: Iterable[Freshness]) -> list[Freshness]:

@@ -77,13 +77,23 @@ class Steering(NamedTuple):
 def steer(demands: Iterable[Demand], budget: float) -> Steering:
     """Return the least `c` with which all probes keep to `budget` a second."""
     wanted = list(demands)
-    steering = Steering()
-    if sum(1 / steering.interval(demand) for demand in wanted) <= budget:
-        return steering
+    if math.isinf(budget) or _probes(wanted) <= budget:
+        return Steering()
     least = sum(1 / demand.cap for demand in wanted)
     if least >= budget:
         return Steering(math.inf, least / budget)
     return Steering(_solve(wanted, budget))
+
+
+def _probes(demands: list[Demand]) -> float:
+    """Return the probes a second of all, as a `Steering()` has their intervals."""
+    total = 0.0
+    for root, cap in demands:
+        if cap * root <= LEAST_C:
+            total += 1 / cap
+        else:
+            total += 1 / max(LEAST_C / root, min(FLOOR, cap))
+    return total
 
 
 def _solve(demands: list[Demand], budget: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -82,6 +82,47 @@ def test_only_active_mirrors_are_due(states: tuple[RepoState, ...]) -> None:
     found = due(states, TIERS, {"github.com": BUDGET}, NOW, {}, busy)
     assert all(d.state.activity is Activity.ACTIVE for d in found)
     assert not {d.mirror_id for d in found} & busy
+
+
+recent = st.floats(0, 2400).map(lambda ago: NOW - timedelta(seconds=ago))
+
+
+@given(
+    fleets,
+    st.lists(st.none() | recent, min_size=8, max_size=8),
+    st.dictionaries(st.integers(0, 7), instants | recent),
+    st.sampled_from([1e-9, 1e-3, BUDGET]),
+)
+def test_those_that_are_due_are_those_of_whom_it_was_decided(
+    states: tuple[RepoState, ...],
+    visits: list[datetime | None],
+    pending: dict[int, datetime],
+    budget: float,
+) -> None:
+    """Whom nobody has to think about long is left out, and nobody else."""
+    some = [
+        state
+        if visit is None
+        else replace(state, last_attempt=visit, failures=0, behind_since=None)
+        for state, visit in zip(states, visits, strict=False)
+    ]
+    some = [replace(s, held=None) if s.id % 2 else s for s in some]
+    budgets = {"github.com": budget}
+    decided = decide(some, TIERS, budgets, NOW, pending, {3})
+    found = due(some, TIERS, budgets, NOW, pending, {3})
+    assert {d.mirror_id: d for d in found} == {d.mirror_id: d for d in decided if d.due}
+
+
+@given(mirrors(), st.sampled_from([-2, -1, 0, 1, 2]))
+def test_a_mirror_is_due_to_the_microsecond(state: RepoState, hair: int) -> None:
+    """However near its moment is, a mirror that rests until then is not late."""
+    resting = replace(state, failures=0, held=None, behind_since=None, not_before=None)
+    visited = replace(resting, last_attempt=NOW, activity=Activity.ACTIVE)
+    at = decide([visited], TIERS, {}, NOW)[0].at
+    assert at is not None
+    for now in (at + timedelta(microseconds=hair), at):
+        decided = [d for d in decide([visited], TIERS, {}, now) if d.due]
+        assert due([visited], TIERS, {}, now) == decided
 
 
 @given(fleets)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from syncer.credentials import Redactor, Secret
 from syncer.logs import configure, learn_brief, run_ended
@@ -145,6 +148,25 @@ def test_noisy_libraries_are_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("alembic").info("context")
 
     assert said(capsys) == []
+
+
+def test_a_tick_that_is_left_out_is_no_news(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One that takes long leaves out those after it: not worth a line each time."""
+    configure({}, [])
+    enough = threading.Event()
+    scheduler = BackgroundScheduler()
+    left_out = threading.Event()
+    scheduler.add_listener(lambda _: left_out.set(), EVENT_JOB_MAX_INSTANCES)
+    scheduler.add_job(enough.wait, "interval", seconds=0.02, max_instances=1)
+    scheduler.start()
+    try:
+        assert left_out.wait(5)
+    finally:
+        enough.set()
+        scheduler.shutdown(wait=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_token_that_is_minted_later_is_not_logged(
