@@ -225,7 +225,7 @@ def _place(
     for name in (credential, f"{_LOADED}{credential}") if directory else ():
         path = Path(directory or "", name)
         # pathlib raises where the directory is closed to us.
-        if os.path.isfile(path):  # noqa: PTH113
+        if os.path.isfile(path):  # noqa: PTH113 - pathlib raises for what may not be seen
             return path
     if file is not None:
         return file

@@ -207,4 +207,4 @@ class _Disk:
 
     def _anywhere(self) -> int:
         # Chance that nobody has to foresee.
-        return random.randrange(self._plan.size // _PAGE) * _PAGE  # noqa: S311
+        return random.randrange(self._plan.size // _PAGE) * _PAGE  # noqa: S311 - a place in a file, no secret

@@ -79,7 +79,7 @@ def documents() -> tuple[Document, ...]:
 
 def _metrics(view: View, now: datetime) -> bytes:
     # The library takes a tenth of a second to load: only where it is asked.
-    from syncer.web.metrics import exposition  # noqa: PLC0415
+    from syncer.web.metrics import exposition  # noqa: PLC0415 - as above
 
     return exposition(view, now)
 

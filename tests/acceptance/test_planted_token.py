@@ -35,7 +35,7 @@ FAILING = ("acme/body", "acme/denied", "acme/moved", "acme/err", "acme/api")
 TOKEN = "ghp_planted/Token+42"  # noqa: S105 - made up, as all of these are
 WEB = "planted-web-token-77"
 ALERT = "planted+channel/secret"
-PASSWORD = "planted password 91"  # noqa: S105
+PASSWORD = "planted password 91"  # noqa: S105 - what is looked for
 COMMANDS = (
     "status",
     "status --json",

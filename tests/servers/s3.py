@@ -100,7 +100,7 @@ def connected(
     `keys` are other ones than the server's, an id and a secret.
     """
     import boto3  # noqa: PLC0415  only tests with S3 pay for the import
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 - slow to load, and rarely asked for
 
     access_key, secret_key = keys or (server.access_key, server.secret_key)
     client: S3Client = boto3.client(
