@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from base64 import b64encode
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import quote, quote_plus
 
 import psycopg
 import pytest
+import urllib3
 from psycopg import sql
 
 from tests.acceptance.blob_places import in_bucket
@@ -59,14 +61,17 @@ COMMANDS = (
     "-vv sync acme/body acme/api acme/lacking",
 )
 SETTINGS = """
-[syncer.web]
-listen = "off"
 [tier.normal]
 interval = "1s"
 target = "1h"
 [[alert]]
 name = "ops"
 """
+#: What the HTTP face shows, to who has its token.
+PAGES = (
+    *("/", "/metrics", "/readyz", "/nowhere"),
+    *("/status/tunasync.json", "/status/mirrorz.json", "/status/manifest.js.gz"),
+)
 #: Tells what git is given, and is new enough whatever the machine has.
 WRAPPER = """\
 #!/bin/sh
@@ -141,6 +146,7 @@ def planted(
     syncer.environ |= {
         "SYNCER_GITHUB_TOKEN": TOKEN,
         "SYNCER_WEB_TOKEN": WEB,
+        "SYNCER_WEB_LISTEN": "127.0.0.1:0",
         # A channel that nobody answers at: the failure must not tell the address.
         "SYNCER_ALERT_OPS": f"json://127.0.0.1:9/{quote(ALERT, safe='')}",
     }
@@ -159,6 +165,17 @@ def planted(
         address = url.replace("@", f":{quote(PASSWORD)}@")
         syncer.environ["SYNCER_CATALOG"] = address
         yield Planted((*secrets, minio.secret_key, PASSWORD), url)
+
+
+def asked(url: str) -> bytes:
+    """Return all that the face answers, unpacked, with its headers."""
+    answer = urllib3.request(
+        "GET", url, headers={"Authorization": f"Bearer {WEB}"}, retries=False
+    )
+    body = answer.data
+    if body.startswith(b"\x1f\x8b"):
+        body = gzip.decompress(body)
+    return f"{answer.headers}".encode() + body
 
 
 def hostile(github: GitHubServer) -> None:
@@ -212,6 +229,9 @@ def test_no_secret_is_written_anywhere(
             daemon.tells("sync run ended", repo=GOOD, outcome="changed")
             words = Path(f"/proc/{daemon.process.pid}/cmdline").read_bytes()
             found = shown(planted.secrets, words, "the daemon's arguments")
+            address = str(daemon.tells("the HTTP face listens")["address"])
+            for page in PAGES:
+                found += shown(planted.secrets, asked(f"{address}{page}"), page)
             daemon.stop()
         said = "\n".join(manager.heard())
     assert "STATUS=7 repos" in said
