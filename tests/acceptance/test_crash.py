@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tests.crash.sweep import Point
 
 SAMPLE = 40
+#: Deliberate mistakes that show at once; the others take a sweep of many points each.
+QUICK = ("finish_before_refs", "no_intent", "head_without_its_branch")
 Refs = dict[str, str]
 Change = tuple[str, str | None, str | None]
 
@@ -263,7 +265,13 @@ def test_a_power_cut_at_any_call_leaves_old_or_new(
     _sweep(STORIES[name](server), "power", SAMPLE)
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.long)
+        for name in MUTANTS
+    ],
+)
 def test_a_sweep_notices_deliberate_mistakes(
     server: GitServer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

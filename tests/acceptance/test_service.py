@@ -156,7 +156,9 @@ def test_a_reload_is_told_from_its_begin_to_its_end(
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("table", ["mirror", "intent"])
+@pytest.mark.parametrize(
+    "table", ["mirror", pytest.param("intent", marks=pytest.mark.long)]
+)
 def test_what_hangs_gives_no_sign_of_life(
     request: pytest.FixtureRequest,
     syncer: Command,
