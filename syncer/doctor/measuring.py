@@ -1,7 +1,7 @@
 """What a measurement of a store is: figures, and what they are held against.
 
-500 MB/s and 5,000 operations a second are what a site of some hundred people was
-found to need: the sizing page of the manual.
+500 MB/s and 5,000 operations a second are what a site of some hundred people needs, as
+docs/sizing.md reckons.
 """
 
 from __future__ import annotations
