@@ -71,6 +71,7 @@ def mirror(fresh: Freshness) -> Document:
         "lfs": {"scanned": stamp(state.lfs_scanned), **counts(state.lfs)},
         "releases": release_state(state.releases),
         "upstream": state.source.short,
+        "home": state.home,
         "standing": state.standing.value,
         "last_attempt": stamp(state.last_attempt),
         "last_success": stamp(state.last_success),

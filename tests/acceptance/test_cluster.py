@@ -172,6 +172,11 @@ def test_a_mirror_moves_whole_and_the_old_home_is_refused(
     late = a("sync", full)
     assert late.status == 11
     assert "is kept by b" in late.out + late.err
+    listed = a.file.read_text()
+    kept = a("remove", full, "--purge", "--yes")
+    assert (kept.status, a.file.read_text()) == (11, listed), kept.err
+    assert full not in a("verify", "--json").out
+    assert a("show", full, "--json").document()["mirror"]["home"] == "b"
     assert b("sync", full).status == 0
     assert "refs/syncer/keep/" in Repository(new).git("for-each-ref")
     event = catalog.audit_events(1)[0]
